@@ -1,0 +1,66 @@
+# The first `make run` or `make test` makes .venv; later ones use it until pyproject.toml or constraints.txt change.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+BIN := .venv/bin
+RUN_READY := .venv/.ready-run
+DEV_READY := .venv/.ready-dev
+
+Q ?= Tell me the result of derivative of x^3 when x is 2?
+# The question goes to the program through the environment and unexpanded: it may hold quotes, $$, backticks, anything.
+unexport Q
+run: export OCTOPUS_GRAPH_QUESTION = $(value Q)
+
+export PYTHON
+
+$(RUN_READY): pyproject.toml constraints.txt
+	@.ci/venv.sh local
+	@touch $@
+
+$(DEV_READY): pyproject.toml constraints.txt
+	@.ci/venv.sh all,dev
+	@touch $(RUN_READY) $@
+
+.PHONY: help run test test-unit test-slow lint format router bench clean
+
+help: ## show this list
+	@echo 'Usage: make <target>'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: $(RUN_READY) ## ask the graph one question: make run Q="..."
+	@$(BIN)/octopus-graph ask -- "$$OCTOPUS_GRAPH_QUESTION"
+
+test: $(DEV_READY) ## all checks, then every test that is not slow
+	@failed=0; \
+	$(MAKE) --no-print-directory lint || failed=1; \
+	$(BIN)/pytest -m 'not slow' || failed=1; \
+	exit $$failed
+
+test-unit: $(DEV_READY) ## the unit tests alone
+	@$(BIN)/pytest tests/unit
+
+test-slow: $(DEV_READY) ## the slow tests: weights, training, packaging
+	@$(BIN)/pytest -m slow
+
+lint: $(DEV_READY) ## ruff, formatting, types (who may import whom is in the tests)
+	@failed=0; \
+	$(BIN)/ruff check . || failed=1; \
+	$(BIN)/ruff format --check . || failed=1; \
+	$(BIN)/pyright || failed=1; \
+	exit $$failed
+
+format: $(DEV_READY) ## format the code and mend what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+router: $(DEV_READY) ## train the shipped adapters anew: the router, then the edges
+	$(BIN)/octopus-graph train router
+	$(BIN)/octopus-graph train edges
+
+bench: $(DEV_READY) ## run the benchmarks
+	$(BIN)/python -m benchmarks
+
+clean: ## remove caches and build output (.venv stays)
+	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -path ./.venv -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +

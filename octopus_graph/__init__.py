@@ -1,0 +1,1 @@
+"""octopus-graph: a graph of language models that behaves like one model."""

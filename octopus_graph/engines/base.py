@@ -1,0 +1,58 @@
+"""The Engine seam: what a router needs of a language model, and nothing of experts or graphs.
+
+An engine sees prompts made of segments and gives back scores or text. Whoever implements these two methods can carry a router.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from octopus_graph.prompt import Prompt
+
+__all__ = ["Engine"]
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """One language model, with named adapters that can be put on it per call."""
+
+    @property
+    def revision(self) -> str:
+        """Names the weights: two engines that may answer differently have different revisions."""
+        ...
+
+    @property
+    def adapters(self) -> Sequence[str]:
+        """The names that `adapter=` accepts."""
+        ...
+
+    def score(
+        self, prompts: Sequence[Prompt], tokens: Sequence[str], *, adapter: str | None = None
+    ) -> list[list[float]]:
+        """Scores single tokens as the next one after each prompt.
+
+        Args:
+            prompts: The prompts, in one batch.
+            tokens: Special tokens of the model's vocabulary.
+            adapter: The adapter to put on for this call; `None` for the model as it is.
+
+        Returns:
+            For each prompt the logit of each token, of shape (len(prompts), len(tokens)).
+        """
+        ...
+
+    def complete(
+        self, prompt: Prompt, *, stop: str, forbid: Sequence[str], max_tokens: int, adapter: str | None = None
+    ) -> str:
+        """Continues a prompt greedily.
+
+        Args:
+            prompt: What to continue.
+            stop: The special token that ends the text; it is not part of the answer.
+            forbid: Special tokens that may not be produced.
+            max_tokens: The most tokens to produce.
+            adapter: As in `score`.
+
+        Returns:
+            The text up to `stop`, or all of it where `max_tokens` came first.
+        """
+        ...

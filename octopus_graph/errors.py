@@ -1,0 +1,111 @@
+"""Every error octopus-graph raises on purpose.
+
+    OctopusError
+    ├── InputError              the request cannot be used as it is
+    ├── ConfigurationError      the graph was wired wrongly; raised while it is built
+    │   ├── SpecError           a graph file is broken (names file, line and field)
+    │   ├── UnknownExpertError  a name that no expert of the graph bears
+    │   └── AdapterError        an adapter or checkpoint that does not fit the base model
+    ├── WeightsError            a model file is broken or is not what it says it is
+    │   └── ModelNotFoundError  a model is missing and could not be fetched
+    ├── MissingExtraError       an optional package is not installed
+    ├── ParseError              a router's output is not in the wire format
+    ├── ExpertError             an expert failed, and so did its retries and its fallback
+    └── TrainingError           training data or a training run went wrong
+
+Each message is one sentence that says what to do. The command line prints it and exits with `exit_code`.
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "AdapterError",
+    "ConfigurationError",
+    "ExpertError",
+    "InputError",
+    "MissingExtraError",
+    "ModelNotFoundError",
+    "OctopusError",
+    "ParseError",
+    "SpecError",
+    "TrainingError",
+    "UnknownExpertError",
+    "WeightsError",
+]
+
+
+class OctopusError(Exception):
+    """The root of the tree: catch this to catch all of them."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class InputError(OctopusError):
+    """The request is empty, too long, or not text."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class ConfigurationError(OctopusError):
+    """The graph cannot be built from what was given."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class SpecError(ConfigurationError):
+    """A graph file is broken; the message names file, line and field."""
+
+
+class UnknownExpertError(ConfigurationError):
+    """A name that no expert of the graph bears."""
+
+    def __init__(self, name: str, known: list[str], where: str = "") -> None:
+        """Builds the sentence from the unknown name and the known ones.
+
+        Args:
+            name: The name that was asked for.
+            known: The names that exist.
+            where: What named it, put before the sentence, such as `neighbours of math`.
+        """
+        self.name = name
+        self.known = known
+        prefix = f"{where}: " if where else ""
+        super().__init__(f"{prefix}there is no expert {name!r}; the experts are {', '.join(known)}.")
+
+
+class AdapterError(ConfigurationError):
+    """An adapter does not fit the base model it is put on."""
+
+
+class WeightsError(OctopusError):
+    """A model file is broken, or its checksum is not the pinned one."""
+
+
+class ModelNotFoundError(WeightsError):
+    """A model is neither here nor to be fetched."""
+
+
+class MissingExtraError(OctopusError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, extra: str, what: str) -> None:
+        """Builds the sentence.
+
+        Args:
+            extra: The extra of this distribution that brings the package.
+            what: What needs it.
+        """
+        self.extra = extra
+        super().__init__(f"{what} needs the extra {extra!r}: pip install 'octopus-graph[{extra}]'.")
+
+
+class ParseError(OctopusError):
+    """The text is not a functional token with its argument."""
+
+
+class ExpertError(OctopusError):
+    """An expert could not answer."""
+
+
+class TrainingError(OctopusError):
+    """The training data or the run cannot be used."""

@@ -1,0 +1,254 @@
+"""OctopusRouter: a request and some candidates in, a decision out. It knows nothing of LangGraph and nothing of tensors.
+
+decide = one forward pass, a softmax over the candidates' functional tokens, and only then, where it helps, the rewrite
+"""
+
+import json
+import math
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from octopus_graph import weights
+from octopus_graph.codec import CHATML, CLOSE, OPEN, OUTPUT_BUDGET, V4, Codec, Done, Turn, clean, codec_named, parse
+from octopus_graph.engines.base import Engine
+from octopus_graph.errors import AdapterError, ConfigurationError, MissingExtraError, ModelNotFoundError, ParseError
+from octopus_graph.prompt import Segment
+from octopus_graph.tokens import END, PAPER_EXPERTS, FunctionalTokens
+
+__all__ = ["OctopusRouter", "Rewrite", "RouterCard", "RouterDecision"]
+
+Rewrite = Literal["auto", "always", "never"]
+"""`auto`: the router itself says whether a rewrite helps. `always`, `never`: no question asked."""
+
+SHIPPED = Path(str(files("octopus_graph"))) / "data" / "router"
+CARD = "router.json"
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+
+
+class RouterCard(BaseModel):
+    """`router.json`: what a folder with a router's adapter says of itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    base: str = Field(description="The base model: embedded name, Hugging Face id or folder")
+    format: str = Field(description="The prompt format, chatml or v4")
+    experts: tuple[str, ...] = Field(description="The experts in token order")
+    temperature: float = Field(
+        1.0, gt=0, description="Divides the logits before the softmax; fitted on requests kept out of training"
+    )
+
+
+@dataclass(frozen=True)
+class RouterDecision:
+    """Where a request goes.
+
+    Attributes:
+        expert: The expert chosen; `None` is the end of the run.
+        token: Its functional token.
+        confidence: The calibrated probability of the choice among the candidates.
+        top: Up to three (expert or `"end"`, probability), the likeliest first.
+        rewrite: The request rewritten for the expert; `None` where it goes as it is.
+        latency_ms: How long the decision took, the rewrite not counted.
+        rewrite_ms: How long the rewrite took.
+    """
+
+    expert: str | None
+    token: str
+    confidence: float
+    top: tuple[tuple[str, float], ...]
+    rewrite: str | None = None
+    latency_ms: float = 0.0
+    rewrite_ms: float = 0.0
+
+
+class OctopusRouter:
+    """Chooses among experts by functional token (Octopus v4, arXiv 2404.19296, section 3).
+
+    Example:
+        >>> router = OctopusRouter.from_pretrained()  # doctest: +SKIP
+        >>> router.decide("Tell me the result of derivative of x^3 when x is 2?").expert  # doctest: +SKIP
+        'math'
+    """
+
+    def __init__(
+        self, engine: Engine, tokens: FunctionalTokens, codec: Codec = CHATML, *, temperature: float = 1.0
+    ) -> None:
+        """Puts a router together; `from_pretrained` does it for a model that says itself what it is.
+
+        Args:
+            engine: The language model.
+            tokens: Its functional tokens.
+            codec: The prompt format it was trained on.
+            temperature: Divides the logits before the softmax.
+        """
+        self.engine = engine
+        self.tokens = tokens
+        self.codec = codec
+        self.temperature = temperature
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path | None = None, *, format: str | None = None) -> "OctopusRouter":  # noqa: A002
+        """Loads a router.
+
+        Args:
+            model: `None` or `"embedded"` for the shipped router; a folder with a `router.json`; or a Hugging Face id or folder of a
+                model that holds the paper's functional tokens itself, such as `NexaAIDev/Octopus-v4`.
+            format: The prompt format of such a model, `v4` unless said; a folder's own `router.json` says it otherwise.
+
+        Raises:
+            ModelNotFoundError: If the model is neither here nor to be fetched.
+            AdapterError: If the router's adapter does not fit its base.
+            MissingExtraError: If the extra `local` is not installed.
+        """
+        try:
+            from octopus_graph.engines.hf import HFEngine
+            from octopus_graph.engines.hf.loading import edge_folders
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("local", "A router in this process") from error
+
+        folder = SHIPPED if model is None or model == "embedded" else Path(model).expanduser()
+        if (folder / CARD).is_file():
+            card = read_card(folder)
+            tokens = FunctionalTokens(card.experts)
+            engine = HFEngine(weights.resolve(card.base), tokens=tokens, adapter=folder, edges=edge_folders(folder))
+            return cls(engine, tokens, codec_named(card.format), temperature=card.temperature)
+        if folder is SHIPPED:
+            raise ModelNotFoundError(
+                "The shipped router is not in this installation: reinstall octopus-graph, or run make router."
+            )
+        tokens = FunctionalTokens(PAPER_EXPERTS)
+        engine = HFEngine(weights.resolve(str(model)), tokens=tokens)
+        return cls(engine, tokens, codec_named(format) if format else V4)
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """The experts in token order."""
+        return self.tokens.experts
+
+    @property
+    def revision(self) -> str:
+        """Names everything a decision depends on: weights, adapter, prompt format and temperature."""
+        return f"{self.engine.revision}-{self.codec.name}-{self.temperature:g}"
+
+    def decide(
+        self,
+        query: str,
+        candidates: Sequence[str] | None = None,
+        *,
+        adapter: str | None = None,
+        previous: Sequence[Turn] = (),
+        done: Sequence[Done] = (),
+        rewrite: Rewrite = "auto",
+    ) -> RouterDecision:
+        """Decides where a request goes, or goes next.
+
+        Args:
+            query: The request as it was typed.
+            candidates: The experts to choose among, `None` for all.
+            adapter: The expert that has just answered: its edge adapter decides where it has one, the router itself otherwise.
+            previous: Earlier turns of the thread, oldest first.
+            done: The hops already taken; with them the end is a candidate too.
+            rewrite: Whether to rewrite the request for the expert.
+
+        Raises:
+            InputError: If the request cannot be used.
+            UnknownExpertError: If a candidate is none of the router's experts.
+            ConfigurationError: If there is nothing to choose among.
+        """
+        started = time.perf_counter()
+        query = clean(query)
+        names = list(self.experts if candidates is None else dict.fromkeys(candidates))
+        choices = self.tokens.of(names) + ([END] if done else [])
+        if not choices:
+            raise ConfigurationError("There is no expert to choose among: allow at least one.")
+        edge = adapter if adapter in self.engine.adapters else None
+        prompt = self.codec.prompt(query, previous, done)
+        logits = self.engine.score([prompt], choices, adapter=edge)[0]
+        decision = self._decision(choices, logits)
+        decided = time.perf_counter()
+        decision = replace(decision, latency_ms=(decided - started) * 1e3)
+        if decision.expert is None or rewrite == "never":
+            return decision
+        opening = decision.token + (OPEN if rewrite == "always" else "")
+        continued = self.engine.complete(
+            (*prompt, Segment(opening, trusted=True)),
+            stop=END,
+            forbid=list(self.tokens),
+            max_tokens=OUTPUT_BUDGET,
+            adapter=edge,
+        )
+        sources = [query, *(turn.request for turn in previous), *(hop.answer for hop in done)]
+        text = _faithful(opening + continued + END, sources)
+        return replace(
+            decision,
+            rewrite=None if text == query else text,
+            rewrite_ms=(time.perf_counter() - decided) * 1e3,
+        )
+
+    def decide_many(
+        self, queries: Sequence[str], candidates: Sequence[str] | None = None, *, rewrite: Rewrite = "never"
+    ) -> list[RouterDecision]:
+        """Decides many first hops in batches; `latency_ms` is then the batch's time divided by its size.
+
+        Raises:
+            As `decide`.
+        """
+        if rewrite != "never":
+            return [self.decide(query, candidates, rewrite=rewrite) for query in queries]
+        started = time.perf_counter()
+        names = list(self.experts if candidates is None else dict.fromkeys(candidates))
+        choices = self.tokens.of(names)
+        if not choices:
+            raise ConfigurationError("There is no expert to choose among: allow at least one.")
+        rows = self.engine.score([self.codec.prompt(clean(query)) for query in queries], choices)
+        each = (time.perf_counter() - started) * 1e3 / max(1, len(queries))
+        return [replace(self._decision(choices, logits), latency_ms=each) for logits in rows]
+
+    def _decision(self, choices: Sequence[str], logits: Sequence[float]) -> RouterDecision:
+        highest = max(logits)
+        weighed = [math.exp((logit - highest) / self.temperature) for logit in logits]
+        total = sum(weighed)
+        ranked = sorted(zip(choices, (weight / total for weight in weighed), strict=True), key=lambda pair: -pair[1])
+        token, confidence = ranked[0]
+        return RouterDecision(
+            expert=self.tokens.expert(token),
+            token=token,
+            confidence=confidence,
+            top=tuple((self.tokens.expert(token) or "end", probability) for token, probability in ranked[:3]),
+        )
+
+
+def read_card(folder: Path) -> RouterCard:
+    """Reads a router folder's `router.json`.
+
+    Raises:
+        AdapterError: If it is broken.
+    """
+    try:
+        return RouterCard.model_validate(json.loads((folder / CARD).read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise AdapterError(f"{folder.name}/{CARD} is broken ({reason}): train the router again.") from None
+
+
+def _faithful(output: str, sources: Sequence[str]) -> str | None:
+    """Returns the rewrite of an output, or `None` where there is none to be trusted.
+
+    A small model may invent a number. A rewrite that holds one no source holds is dropped: the request as it was typed is always right.
+    """
+    try:
+        _, text = parse(output)
+    except ParseError:
+        return None
+    text = (text or "").removesuffix(CLOSE).strip()
+    known = {number for source in sources for number in _NUMBER.findall(source)}
+    invented = any(number not in known for number in _NUMBER.findall(text))
+    return text if text and not invented else None

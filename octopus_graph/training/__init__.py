@@ -1,0 +1,1 @@
+"""Training: from rows to a router and its edge adapters (the extra `train`)."""

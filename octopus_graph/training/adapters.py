@@ -1,0 +1,161 @@
+"""The shipped adapters: one run for the router, one short run for each expert's edge.
+
+Every run writes into a work folder first; what is finished replaces what was there in one rename, so a run that dies leaves the good
+adapter where it is.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from peft import PeftModel
+
+from octopus_graph.codec import CHATML
+from octopus_graph.engines.hf.loading import load_base, shared_copy, with_functional_tokens, with_merged_adapter
+from octopus_graph.tokens import FunctionalTokens
+from octopus_graph.training.mixture import Rows, edge_samples, router_samples
+from octopus_graph.training.model import ALL_PROJECTIONS, start_rows, with_adapter
+from octopus_graph.training.trainer import Recipe, encode_samples, train
+
+__all__ = ["EDGE", "ROUTER", "publish", "save_adapter", "train_edge_adapters", "train_router_adapter"]
+
+ROUTER = Recipe(
+    rank=16,
+    first_layer=10,
+    modules=ALL_PROJECTIONS,
+    learning_rate=1e-3,
+    token_learning_rate=2e-3,
+    epochs=1,
+)
+ROUTER_PASSES = 2  # each draws other dresses, choices and joins, which an epoch over the same rows would not
+EDGE = Recipe(
+    rank=4,
+    first_layer=20,
+    modules=("q_proj", "v_proj"),
+    learning_rate=1e-3,
+    token_learning_rate=0.0,
+    epochs=2,
+    batch=16,
+)
+
+
+def save_adapter(model: PeftModel, folder: Path, base: str) -> None:
+    """Writes the adapter's weights and its config, naming the base by its public name and no path of this machine."""
+    model.peft_config["default"].base_model_name_or_path = base
+    # The rows of the functional tokens are in the adapter; the embedding table they belong to is the base's.
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty card
+
+
+def publish(fresh: Path, place: Path) -> None:
+    """Puts a finished folder in the place of the old one; either the old or the new one is there at every moment but one rename."""
+    old = place.with_name(f".{place.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        os.replace(place, old)
+    os.replace(fresh, place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def train_router_adapter(
+    base: Path,
+    base_name: str,
+    rows: Rows,
+    tokens: FunctionalTokens,
+    work: Path,
+    *,
+    recipe: Recipe = ROUTER,
+    passes: int = ROUTER_PASSES,
+    composed: int = 600,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Trains functional tokens and LoRA on the base.
+
+    Args:
+        base: The folder of the base model.
+        base_name: Its public name, for the adapter's config.
+        rows: What to learn from; nothing held out.
+        tokens: The experts.
+        work: Where the run keeps its checkpoints and its result; a run that was stopped there is taken up again.
+        recipe: How.
+        passes: How many times the rows are drawn.
+        composed: Two-part requests joined from single ones in each pass.
+        say: Hears what goes on, a line at a time.
+
+    Returns:
+        The folder of the finished adapter, inside `work`.
+    """
+    finished = work / "adapter"
+    if (finished / "training.json").exists():
+        say(f"The adapter in {finished} is finished; nothing to train.")
+        return finished
+    plain, tokenizer = load_base(base)
+    model = with_functional_tokens(plain, tokenizer, list(tokens))
+    function_ids: list[int] = tokenizer.convert_tokens_to_ids(list(tokens))
+    samples = [
+        sample
+        for index in range(passes)
+        for sample in router_samples(rows, tokens, CHATML, composed=composed, seed=recipe.seed + index)
+    ]
+    encoded = encode_samples(samples, tokenizer)
+    say(f"{len(encoded):,} samples, {sum(len(row.ids) for row in encoded):,} tokens.")
+    start_rows(
+        model, tokenizer, tokens, function_ids, [sample.prompt for sample in samples[:: max(1, len(samples) // 128)]]
+    )
+    adapted = with_adapter(model, recipe, function_ids)
+    metrics = train(adapted, tokenizer, encoded, recipe, function_ids, work / "checkpoints")
+    save_adapter(adapted, finished, base_name)
+    (finished / "training.json").write_text(json.dumps({"samples": len(encoded), **metrics}, indent=2))
+    return finished
+
+
+def train_edge_adapters(
+    base: Path,
+    router: Path,
+    base_name: str,
+    rows: Rows,
+    tokens: FunctionalTokens,
+    experts: Sequence[str],
+    work: Path,
+    *,
+    recipe: Recipe = EDGE,
+    composed: int = 40,
+    say: Callable[[str], None] = print,
+) -> Iterator[tuple[str, Path]]:
+    """Trains one small LoRA for each expert on top of the router, and yields each as it is finished.
+
+    An expert whose adapter is in `work` already is not trained again.
+
+    Args:
+        base: The folder of the base model.
+        router: The folder of the router's adapter.
+        base_name: The base's public name.
+        rows: What to learn from; nothing held out.
+        tokens: The experts the router knows.
+        experts: Those whose edges are trained.
+        work: Where the run keeps what is finished.
+        recipe: How.
+        composed: Two-part requests joined for each expert.
+        say: Hears what goes on, a line at a time.
+    """
+    plain, tokenizer = load_base(base)
+    trunk = with_merged_adapter(with_functional_tokens(plain, tokenizer, list(tokens)), router)
+    function_ids: list[int] = tokenizer.convert_tokens_to_ids(list(tokens))
+    for index, expert in enumerate(experts, start=1):
+        finished = work / expert
+        if not (finished / "adapter_config.json").exists():
+            samples = edge_samples(expert, rows, tokens, CHATML, composed=composed, seed=recipe.seed)
+            encoded = encode_samples(samples, tokenizer)
+            adapted = with_adapter(shared_copy(trunk), recipe, function_ids)
+            metrics = train(adapted, tokenizer, encoded, recipe, function_ids, work / f".{expert}", resume=False)
+            fresh = work / f".{expert}.fresh"
+            save_adapter(adapted, fresh, base_name)
+            publish(fresh, finished)
+            shutil.rmtree(work / f".{expert}", ignore_errors=True)
+            say(
+                f"{index}/{len(experts)} {expert}: {len(encoded)} samples,"
+                f" {metrics['train_runtime']:.0f} s, loss {metrics['train_loss']:.3f}."
+            )
+        yield expert, finished

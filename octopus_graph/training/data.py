@@ -1,0 +1,166 @@
+"""Rows: the project's own examples and MMLU, read with their line numbers and split by a hash of their text.
+
+The shapes are documented in `octopus_graph/data/README.md`. What is held out is decided by the text alone, so the same question is on
+the same side in every file and in every run.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from octopus_graph.errors import TrainingError
+from octopus_graph.tokens import PAPER_EXPERTS
+
+__all__ = [
+    "OWN_DATA",
+    "Multipart",
+    "Question",
+    "Request",
+    "held_out",
+    "own_paths",
+    "own_requests",
+    "questions",
+    "read_rows",
+]
+
+OWN_DATA = Path(__file__).parent.parent / "data"
+HELD_OUT_SHARE = 5  # one in five
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+Row = TypeVar("Row", bound=_Row)
+
+
+class Previous(_Row):
+    """An earlier turn that a request cannot be routed without."""
+
+    request: str = Field(min_length=1)
+    expert: str
+
+
+class Request(_Row):
+    """One request for one expert."""
+
+    id: str
+    request: str = Field(min_length=1)
+    previous: tuple[Previous, ...] = ()
+    expert: str
+    rewrite: str = ""
+    answer: str = ""
+    style: str = ""
+
+
+class PathHop(_Row):
+    """One part of a multi-part request."""
+
+    expert: str
+    query: str = Field(min_length=1)
+    answer: str = ""
+
+
+class Multipart(_Row):
+    """One request for several experts in order."""
+
+    id: str
+    request: str = Field(min_length=1)
+    hops: tuple[PathHop, ...] = Field(min_length=2)
+    style: str = ""
+
+
+class Question(_Row):
+    """A benchmark question; `choices` is one string of lettered lines."""
+
+    question: str = Field(min_length=1)
+    choices: str = ""
+    expert: str
+    subject: str = ""
+
+
+def read_rows(path: Path, kind: type[Row], experts: Iterable[str] = PAPER_EXPERTS) -> Iterator[Row]:
+    """Reads a JSONL file row by row.
+
+    Raises:
+        TrainingError: If the file is missing, or a line is not JSON, misses a key, or names an unknown expert; the message names
+            file and line.
+    """
+    known = set(experts)
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: rows may hold U+2028
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path}: cannot be read as UTF-8 text ({error.__class__.__name__}).") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = kind.model_validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "the line"
+            raise TrainingError(f"{path.name}, line {number}: {field}: {first['msg']}.") from None
+        for expert in _experts_of(row.model_dump()):
+            if expert not in known:
+                raise TrainingError(f"{path.name}, line {number}: unknown expert {expert!r}.")
+        yield row
+
+
+def _experts_of(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "expert":
+                yield inner
+            else:
+                yield from _experts_of(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _experts_of(inner)
+
+
+def held_out(text: str) -> bool:
+    """Says whether a text belongs to the one fifth that no training sees."""
+    folded = " ".join(text.lower().split())
+    return int.from_bytes(hashlib.sha256(folded.encode()).digest()[:8]) % HELD_OUT_SHARE == 0
+
+
+def own_requests(experts: Iterable[str] = PAPER_EXPERTS) -> list[Request]:
+    """Returns the project's single requests."""
+    return [
+        row for path in sorted((OWN_DATA / "requests").glob("*.jsonl")) for row in read_rows(path, Request, experts)
+    ]
+
+
+def own_paths(experts: Iterable[str] = PAPER_EXPERTS) -> list[Multipart]:
+    """Returns the project's multi-part requests."""
+    return [row for path in sorted((OWN_DATA / "paths").glob("*.jsonl")) for row in read_rows(path, Multipart, experts)]
+
+
+def questions(folder: Path) -> list[Question]:
+    """Returns the MMLU questions of a data folder, each text once.
+
+    `mmlu_pro_outcomes_dev.jsonl` files some subjects under other experts than the graph does; its questions count by the subject table
+    that `mmlu_dev.jsonl` carries.
+
+    Raises:
+        TrainingError: If the folder has no `mmlu_dev.jsonl`.
+    """
+    rows = list(read_rows(folder / "mmlu_dev.jsonl", Question))
+    table = {row.subject: row.expert for row in rows}
+    more = folder / "mmlu_pro_outcomes_dev.jsonl"
+    if more.exists():
+        for line in more.read_text(encoding="utf-8").rstrip("\n").split("\n"):
+            raw = json.loads(line)
+            subject = raw["source"].removeprefix("ori_mmlu-")
+            if subject in table:
+                rows.append(
+                    Question(question=raw["question"], choices=raw["choices"], subject=subject, expert=table[subject])
+                )
+    seen: dict[str, Question] = {}
+    for row in rows:
+        seen.setdefault(" ".join(row.question.lower().split()), row)
+    return list(seen.values())

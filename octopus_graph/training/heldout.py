@@ -1,0 +1,97 @@
+"""What a router scores on the rows kept out of its training."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from octopus_graph.codec import Done
+from octopus_graph.router import OctopusRouter
+from octopus_graph.tokens import END
+from octopus_graph.training.calibration import expected_calibration_error, fit_temperature
+from octopus_graph.training.data import Multipart
+from octopus_graph.training.mixture import Rows
+
+__all__ = ["Score", "calibrate", "measure_hops", "measure_routes"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Figures of one kind of rows."""
+
+    rows: int
+    accuracy: float
+    macro_f1: float
+    calibration_error: float
+
+
+def _score(experts: Sequence[str], truth: Sequence[str], chosen: Sequence[str], confidence: Sequence[float]) -> Score:
+    right = [a == b for a, b in zip(truth, chosen, strict=True)]
+    f1: list[float] = []
+    for expert in experts:
+        hits = sum(a == b == expert for a, b in zip(truth, chosen, strict=True))
+        if expert in truth:
+            f1.append(2 * hits / (truth.count(expert) + list(chosen).count(expert)))
+    return Score(len(right), sum(right) / len(right), sum(f1) / len(f1), expected_calibration_error(confidence, right))
+
+
+def _half(text: str) -> bool:
+    """Splits held-out rows once more: one half fits the temperature, the other says how well it fits."""
+    return hashlib.sha256(text.encode()).digest()[-1] % 2 == 0
+
+
+def calibrate(router: OctopusRouter, rows: Rows) -> float:
+    """Fits the temperature on one half of the held-out questions and requests."""
+    pairs = [(row.question, row.expert) for row in rows.questions]
+    pairs += [(row.request, row.expert) for row in rows.requests if not row.previous]
+    pairs = [pair for pair in pairs if _half(pair[0])]
+    choices = router.tokens.of(router.experts)
+    logits = router.engine.score([router.codec.prompt(text) for text, _ in pairs], choices)
+    return fit_temperature(logits, [router.experts.index(expert) for _, expert in pairs])
+
+
+def measure_routes(router: OctopusRouter, rows: Rows) -> dict[str, Score]:
+    """Scores first hops: questions alone, the half of them that no temperature saw, and requests in people's own words."""
+    figures: dict[str, Score] = {}
+    kinds = {
+        "mmlu": [(row.question, row.expert) for row in rows.questions],
+        "mmlu_calibration_half_unseen": [
+            (row.question, row.expert) for row in rows.questions if not _half(row.question)
+        ],
+        "own_requests": [(row.request, row.expert) for row in rows.requests if not row.previous],
+    }
+    for kind, pairs in kinds.items():
+        if pairs:
+            decisions = router.decide_many([text for text, _ in pairs])
+            chosen = [decision.expert or "" for decision in decisions]
+            confidence = [decision.confidence for decision in decisions]
+            figures[kind] = _score(router.experts, [expert for _, expert in pairs], chosen, confidence)
+    return figures
+
+
+def measure_hops(router: OctopusRouter, rows: Sequence[Multipart], *, edges: bool = True) -> dict[str, float]:
+    """Scores whole paths, each decision after the right ones before it.
+
+    Args:
+        router: The router with its edge adapters.
+        rows: Multi-part requests.
+        edges: Whether the edge adapters decide, or the router itself in their place.
+
+    Returns:
+        Shares of right first hops, later hops, ends, and paths that are right throughout.
+    """
+    right: dict[str, list[bool]] = defaultdict(list)
+    for row in rows:
+        whole = True
+        for place in range(len(row.hops) + 1):
+            done = [Done(router.tokens.token(hop.expert), hop.query, hop.answer) for hop in row.hops[:place]]
+            adapter = row.hops[place - 1].expert if place and edges else None
+            candidates = [expert for expert in router.experts if not place or expert != row.hops[place - 1].expert]
+            decision = router.decide(row.request, candidates, adapter=adapter, done=done, rewrite="never")
+            last = place == len(row.hops)
+            wanted = END if last else router.tokens.token(row.hops[place].expert)
+            kind = "first_hop" if not place else "end" if last else "later_hop"
+            right[kind].append(decision.token == wanted)
+            whole = whole and decision.token == wanted
+        right["path"].append(whole)
+    return {kind: sum(values) / len(values) for kind, values in right.items()}

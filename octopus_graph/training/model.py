@@ -1,0 +1,57 @@
+"""The model a run trains: the functional tokens' rows set where they learn fast, and one fresh LoRA."""
+
+from collections.abc import Sequence
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from octopus_graph.prompt import Prompt
+from octopus_graph.engines.text import encode
+from octopus_graph.tokens import END, FunctionalTokens
+from octopus_graph.training.trainer import Recipe
+
+__all__ = ["ALL_PROJECTIONS", "start_rows", "with_adapter"]
+
+ALL_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@torch.no_grad()
+def start_rows(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    tokens: FunctionalTokens,
+    function_ids: Sequence[int],
+    prompts: Sequence[Prompt],
+) -> None:
+    """Gives each functional token a row to start from: the mean row of its expert's name, plus a shift towards the prompts' mean state.
+
+    Without the shift the loss starts near 19 and the run spends its first hundreds of steps on making the tokens likely at all.
+    """
+    rows = model.get_input_embeddings().weight
+    states = []
+    for prompt in prompts:
+        ids = torch.tensor([encode(tokenizer, prompt)])
+        states.append(model.model(ids, use_cache=False).last_hidden_state[0, -1].float())
+    mean = torch.stack(states).mean(0)
+    shift = 8.0 * mean / mean.square().sum()  # worth 8 in the logit of an average prompt
+    for token, index in zip(tokens, function_ids, strict=True):
+        name = "end" if token == END else (tokens.expert(token) or "").replace("_", " ")
+        parts = tokenizer.encode(" " + name, add_special_tokens=False)
+        rows[index] = (rows[parts].float().mean(0) + shift).to(rows.dtype)
+
+
+def with_adapter(model: PreTrainedModel, recipe: Recipe, function_ids: Sequence[int]) -> PeftModel:
+    """Puts a fresh LoRA (and, where the recipe trains them, the functional tokens' rows) on the model."""
+    torch.manual_seed(recipe.seed)
+    config = LoraConfig(
+        r=recipe.rank,
+        lora_alpha=2 * recipe.rank,
+        lora_dropout=0.0,
+        target_modules=list(recipe.modules),
+        layers_to_transform=list(range(recipe.first_layer, model.config.num_hidden_layers)),
+        layers_pattern="layers",
+        trainable_token_indices=list(function_ids) if recipe.token_learning_rate else None,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config, autocast_adapter_dtype=False)  # type: ignore[return-value]

@@ -1,0 +1,238 @@
+"""One training run: samples in, a LoRA adapter out. transformers' Trainer does the loop, checkpoints and progress.
+
+What makes it fast on a CPU: bf16 weights with fp32 masters of the few trained ones, no dropout, logits only where there is a loss, and no
+gradient below the lowest trained layer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from octopus_graph.engines.text import encode, encode_segment
+from octopus_graph.errors import TrainingError
+from octopus_graph.training.samples import CHOICE, HOP, TEXT, Sample
+
+__all__ = ["Encoded", "Recipe", "encode_samples", "train"]
+
+MAX_TOKENS = 320
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one adapter is trained.
+
+    Attributes:
+        rank: The LoRA rank; alpha is twice of it.
+        first_layer: The lowest layer that bears LoRA.
+        modules: The projections that bear LoRA.
+        learning_rate: For the LoRA matrices.
+        token_learning_rate: For the functional tokens' rows; 0 leaves them as they are.
+        epochs: Passes over the samples.
+        batch: Samples a step.
+        text_weight: Weight of the rewrite's loss beside the choice's.
+        seed: Of everything random.
+    """
+
+    rank: int
+    first_layer: int
+    modules: tuple[str, ...]
+    learning_rate: float
+    token_learning_rate: float
+    epochs: float
+    batch: int = 32
+    text_weight: float = 0.5
+    seed: int = 17
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A sample as ids: `kinds[i]` is the loss that predicting `ids[i]` bears, 0 for none."""
+
+    ids: list[int]
+    kinds: list[int]
+
+
+def encode_samples(samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase) -> list[Encoded]:
+    """Tokenises samples; one that is over the length limit is left out."""
+    encoded: list[Encoded] = []
+    for sample in samples:
+        ids = encode(tokenizer, sample.prompt)
+        kinds = [0] * len(ids)
+        for segment, kind in sample.target:
+            piece = encode_segment(tokenizer, segment)
+            ids += piece
+            kinds += [kind] * len(piece)
+        if len(ids) <= MAX_TOKENS:
+            encoded.append(Encoded(ids, kinds))
+    return encoded
+
+
+class _Masters(torch.optim.AdamW):
+    """AdamW over fp32 copies of bf16 parameters: bf16 has 8 bits of mantissa, too few to add up small steps."""
+
+    def __init__(self, groups: list[dict[str, Any]]) -> None:
+        self._pairs: list[tuple[torch.nn.Parameter, torch.nn.Parameter]] = []
+        for group in groups:
+            masters = [torch.nn.Parameter(weight.detach().float().clone()) for weight in group["params"]]
+            self._pairs += list(zip(group["params"], masters, strict=True))
+            group["params"] = masters
+        super().__init__(groups, weight_decay=0.0)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        for weight, master in self._pairs:
+            master.grad = None if weight.grad is None else weight.grad.float()
+        result = super().step(closure)
+        for weight, master in self._pairs:
+            weight.copy_(master)
+        return result
+
+
+class _StopOnNaN(TrainerCallback):
+    """Ends a run whose loss is no number, before a checkpoint of it is written."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is not None and loss != loss:
+            raise TrainingError(f"The loss is not a number at step {state.global_step}: lower the learning rate.")
+
+
+class _RouterTrainer(Trainer):
+    """The Trainer with the router's three losses; `function_ids` are the experts' ids, the end's last."""
+
+    def __init__(self, *, function_ids: list[int], text_weight: float, **rest: Any) -> None:
+        super().__init__(**rest)
+        self._function_ids = torch.tensor(function_ids)
+        self._text_weight = text_weight
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
+        ids, kinds = inputs["input_ids"], inputs["kinds"]
+        # Detached: rows of functional tokens learn as outputs; as inputs they would pull gradients through every frozen layer.
+        embeds = model.get_input_embeddings()(ids).detach()
+        causal = model.base_model.model
+        hidden = causal.model(
+            inputs_embeds=embeds, attention_mask=inputs["attention_mask"], use_cache=False
+        ).last_hidden_state
+        labels, kinds = ids[:, 1:], kinds[:, 1:]
+        where = kinds > 0
+        logits = causal.lm_head(hidden[:, :-1][where]).float()
+        labels, kinds = labels[where], kinds[where]
+        losses = logits.new_zeros(len(labels))
+        text = kinds == TEXT
+        losses[text] = cross_entropy(logits[text], labels[text], reduction="none")
+        choice = ~text
+        among = logits[choice][:, self._function_ids]
+        # The route never ends a run: only a hop may choose the end.
+        among[kinds[choice] == CHOICE, -1] = float("-inf")
+        target = torch.searchsorted(self._function_ids, labels[choice])
+        losses[choice] = cross_entropy(among, target, reduction="none")
+        loss = losses[choice].mean()
+        if text.any():
+            loss = loss + self._text_weight * losses[text].mean()
+        return (loss, {"loss": loss}) if return_outputs else loss
+
+
+def _collate(pad: int) -> Any:
+    def collate(batch: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        length = -(-max(len(sample["input_ids"]) for sample in batch) // 8) * 8
+
+        def padded(rows: list[list[int]], fill: int) -> torch.Tensor:
+            return torch.tensor([row + [fill] * (length - len(row)) for row in rows])
+
+        return {
+            "input_ids": padded([sample["input_ids"] for sample in batch], pad),
+            "kinds": padded([sample["kinds"] for sample in batch], 0),
+            "attention_mask": padded([[1] * len(sample["input_ids"]) for sample in batch], 0),
+        }
+
+    return collate
+
+
+class _Rows(torch.utils.data.Dataset[dict[str, list[int]]]):
+    """The rows in the shape the Trainer's grouping by length asks for."""
+
+    def __init__(self, rows: Sequence[Encoded]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, list[int]]:
+        return {"input_ids": self._rows[index].ids, "kinds": self._rows[index].kinds}
+
+
+def train(
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Encoded],
+    recipe: Recipe,
+    function_ids: list[int],
+    work: Path,
+    *,
+    resume: bool = True,
+    progress: bool = True,
+) -> dict[str, float]:
+    """Trains the adapter that is on the model, in place.
+
+    Args:
+        model: The base with one fresh LoRA adapter, all in bf16.
+        tokenizer: Holds the functional tokens.
+        rows: What to learn.
+        recipe: How.
+        function_ids: Ids of the functional tokens in ascending order, the end's last.
+        work: Where checkpoints go; a run that was stopped there is taken up again.
+        resume: Whether to do so.
+        progress: Whether to show a bar.
+
+    Returns:
+        The Trainer's own figures (`train_loss`, `train_runtime` in seconds, …).
+
+    Raises:
+        TrainingError: If there are no rows or the loss becomes NaN.
+    """
+    if not rows:
+        raise TrainingError("There is nothing to train on: the rows are empty.")
+    tokens = [p for name, p in model.named_parameters() if p.requires_grad and "token_adapter" in name]
+    lora = [p for name, p in model.named_parameters() if p.requires_grad and "token_adapter" not in name]
+    groups: list[dict[str, Any]] = [{"params": lora, "lr": recipe.learning_rate}]
+    if tokens:
+        groups.append({"params": tokens, "lr": recipe.token_learning_rate})
+    arguments = TrainingArguments(
+        output_dir=str(work),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch,
+        lr_scheduler_type="cosine",
+        warmup_steps=0.04,
+        max_grad_norm=1.0,
+        logging_steps=10,
+        save_steps=100,
+        save_total_limit=1,
+        seed=recipe.seed,
+        use_cpu=True,
+        report_to=[],
+        train_sampling_strategy="group_by_length",
+        remove_unused_columns=False,
+        disable_tqdm=not progress,
+        dataloader_pin_memory=False,
+    )
+    trainer = _RouterTrainer(
+        function_ids=function_ids,
+        text_weight=recipe.text_weight,
+        model=model,
+        args=arguments,
+        train_dataset=_Rows(rows),
+        data_collator=_collate(tokenizer.pad_token_id or 0),
+        optimizers=(_Masters(groups), None),
+        callbacks=[_StopOnNaN()],
+    )
+    last = get_last_checkpoint(str(work)) if resume and work.exists() else None
+    result = trainer.train(resume_from_checkpoint=last)
+    return dict(result.metrics)
