@@ -2,8 +2,8 @@ r"""The one home of the wire format: what goes into the router and what comes ou
 
     prompt   v4:     <|system|>You are a router. …<|end|><|user|>{request}<|end|><|assistant|>
              chatml: <|im_start|>user\n{request}<|im_end|>
-    output           <nexa_4> ('Determine the derivative of x^3 at x = 2')<nexa_end>     an expert and a rewritten request
-                     <nexa_4><nexa_end>                                                  an expert, the request sent as it is
+    output           <nexa_4> ('Find the derivative of x^3 at x = 2')<nexa_end>    an expert and a rewritten request
+                     <nexa_4><nexa_end>                                            an expert, the request as it is
     after an expert  {prompt}{output}{answer}<|im_end|>  ->  another output, or <nexa_end> alone: done
 
 `render` writes outputs for training, `parse` reads them in inference; parse(render(token, text)) gives back any text.
@@ -13,8 +13,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from octopus_graph.prompt import Prompt, Segment
 from octopus_graph.errors import ConfigurationError, InputError, ParseError
+from octopus_graph.prompt import Prompt, Segment
 from octopus_graph.tokens import END
 
 __all__ = [
@@ -41,7 +41,9 @@ MAX_CHARACTERS = 200_000
 
 # A v4 checkpoint may quote its argument with either quote, add spaces, or run out of tokens before it closes.
 _OUTPUT = re.compile(
-    r"\A\s*(?P<token><nexa_\d+>)(?:\s*\((?P<quote>['\"])(?P<text>.*?)(?:(?P=quote)\)\s*(?:<nexa_end>\s*)?)?|\s*(?:<nexa_end>\s*)?)\Z",
+    r"\s*(?P<token><nexa_\d+>)"
+    r"(?:\s*\((?P<quote>['\"])(?P<text>.*?)(?:(?P=quote)\)\s*)?)?"
+    r"\s*(?:<nexa_end>\s*)?",
     re.DOTALL,
 )
 # Control characters that carry no meaning in a request; tab, line feed and carriage return do.
@@ -98,7 +100,7 @@ def parse(output: str) -> tuple[str, str | None]:
     frame = CLOSE + END
     if opened and rest.endswith(frame) and re.fullmatch(r"<nexa_\d+>", token):
         return token, rest.removesuffix(frame)
-    match = _OUTPUT.match(output)
+    match = _OUTPUT.fullmatch(output)
     if match is None:
         raise ParseError(
             f"The router's output does not begin with a functional token and its argument: {output[:60]!r}."
@@ -174,8 +176,8 @@ class Codec:
 
 V4 = Codec(
     name="v4",
-    prefix="<|system|>You are a router. Below is the query from the users, please call the correct function and generate the"
-    " parameters to call the function.<|end|><|user|>",
+    prefix="<|system|>You are a router. Below is the query from the users, please call the correct function and"
+    " generate the parameters to call the function.<|end|><|user|>",
     user="<|user|>",
     suffix="<|end|><|assistant|>",
     stop="<|end|>",

@@ -16,6 +16,7 @@
 Each message is one sentence that says what to do. The command line prints it and exits with `exit_code`.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 __all__ = [
@@ -104,7 +105,19 @@ class ParseError(OctopusError):
 
 
 class ExpertError(OctopusError):
-    """An expert could not answer."""
+    """An expert could not answer, and nobody in its place could."""
+
+    def __init__(self, failures: Mapping[str, str]) -> None:
+        """Builds the sentence.
+
+        Args:
+            failures: Each expert that was asked, the one meant first and its fallbacks after it, and why it did not answer.
+        """
+        self.failures = dict(failures)
+        (name, reason), *others = self.failures.items()
+        tried = "".join(f", nor did its fallback {other!r} ({why})" for other, why in others)
+        advice = "raise its timeout or retries" if others else "give it a fallback, a longer timeout or more retries"
+        super().__init__(f"The expert {name!r} did not answer ({reason}){tried}: ask again, or {advice}.")
 
 
 class TrainingError(OctopusError):

@@ -13,7 +13,8 @@ class Segment:
         text: The text as it stands.
         trusted: Whether special tokens in the text count as such. Text from users, files and models is never trusted: a
             `<nexa_8>` in it is tokenised as the characters it is made of.
-        budget: The most tokens the piece may take, 0 for no limit. A longer piece keeps its first two thirds and its last third.
+        budget: The most tokens the piece may take, 0 for no limit. A longer piece keeps its first two thirds and its
+            last third.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""OctopusRouter: a request and some candidates in, a decision out. It knows nothing of LangGraph and nothing of tensors.
+"""OctopusRouter: a request and some candidates in, a decision out. It knows no LangGraph and no tensors.
 
 decide = one forward pass, a softmax over the candidates' functional tokens, and only then, where it helps, the rewrite
 """
@@ -99,7 +99,8 @@ class OctopusRouter:
         """Loads a router.
 
         Args:
-            model: `None` or `"embedded"` for the shipped router; a folder with a `router.json`; or a Hugging Face id or folder of a
+            model: `None` or `"embedded"` for the shipped router; a folder with a `router.json`; or a Hugging Face id
+                or folder of a
                 model that holds the paper's functional tokens itself, such as `NexaAIDev/Octopus-v4`.
             format: The prompt format of such a model, `v4` unless said; a folder's own `router.json` says it otherwise.
 
@@ -153,7 +154,8 @@ class OctopusRouter:
         Args:
             query: The request as it was typed.
             candidates: The experts to choose among, `None` for all.
-            adapter: The expert that has just answered: its edge adapter decides where it has one, the router itself otherwise.
+            adapter: The expert that has just answered: its edge adapter decides where it has one, the router itself
+                otherwise.
             previous: Earlier turns of the thread, oldest first.
             done: The hops already taken; with them the end is a candidate too.
             rewrite: Whether to rewrite the request for the expert.
@@ -186,7 +188,7 @@ class OctopusRouter:
             adapter=edge,
         )
         sources = [query, *(turn.request for turn in previous), *(hop.answer for hop in done)]
-        text = _faithful(opening + continued + END, sources)
+        text = _faithful(opening + continued, sources)
         return replace(
             decision,
             rewrite=None if text == query else text,
@@ -242,7 +244,8 @@ def read_card(folder: Path) -> RouterCard:
 def _faithful(output: str, sources: Sequence[str]) -> str | None:
     """Returns the rewrite of an output, or `None` where there is none to be trusted.
 
-    A small model may invent a number. A rewrite that holds one no source holds is dropped: the request as it was typed is always right.
+    A small model may invent a number. A rewrite that holds one no source holds is dropped: the request as it was typed
+    is always right.
     """
     try:
         _, text = parse(output)

@@ -1,6 +1,7 @@
 """Functional tokens: one special token of the router's vocabulary for each expert.
 
-Octopus v4 (arXiv 2404.19296, section 3.1) names the experts `<nexa_0>` … `<nexa_16>` and closes an output with `<nexa_end>`.
+Octopus v4 (arXiv 2404.19296, section 3.1) names the experts `<nexa_0>` … `<nexa_16>` and closes an output with
+`<nexa_end>`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,8 @@ PAPER_EXPERTS = (
 class FunctionalTokens:
     """The two-way map between experts and their tokens.
 
-    The order of `experts` is the wire format: the expert at place i owns `<nexa_i>`. Token ids are never computed here; they
+    The order of `experts` is the wire format: the expert at place i owns `<nexa_i>`. Token ids are never computed
+    here; they
     always come from the tokenizer that holds the tokens.
 
     Example:

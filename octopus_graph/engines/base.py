@@ -1,6 +1,7 @@
 """The Engine seam: what a router needs of a language model, and nothing of experts or graphs.
 
-An engine sees prompts made of segments and gives back scores or text. Whoever implements these two methods can carry a router.
+An engine sees prompts made of segments and gives back scores or text. Whoever implements these two methods can carry a
+router.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,6 @@
 """From prompts to token ids: where untrusted text is kept from becoming special tokens."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# transformers and peft ship partial types.
 
 from collections.abc import Iterable
 
@@ -19,7 +21,8 @@ def add_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Iterable[str]) -> int
 def encode_segment(tokenizer: PreTrainedTokenizerBase, segment: Segment) -> list[int]:
     """Tokenises one segment; special tokens count only in a trusted one.
 
-    A segment over its budget keeps its first two thirds and its last third: a question stands mostly at one of the ends.
+    A segment over its budget keeps its first two thirds and its last third: a question stands mostly at one of the
+    ends.
     """
     text = segment.text
     if segment.budget:
@@ -34,5 +37,9 @@ def encode_segment(tokenizer: PreTrainedTokenizerBase, segment: Segment) -> list
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
-    """Tokenises a prompt segment by segment, so that no special token can form across a border."""
-    return [token for segment in prompt for token in encode_segment(tokenizer, segment)]
+    """Tokenises a prompt segment by segment, so that no special token can form across a border.
+
+    A tokenizer that opens every text with its own token (Llama's `<s>`) opens a prompt with it too.
+    """
+    opening: list[int] = [token for token in tokenizer.encode("")[:1] if token == tokenizer.bos_token_id]
+    return opening + [token for segment in prompt for token in encode_segment(tokenizer, segment)]

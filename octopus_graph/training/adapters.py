@@ -1,17 +1,21 @@
 """The shipped adapters: one run for the router, one short run for each expert's edge.
 
-Every run writes into a work folder first; what is finished replaces what was there in one rename, so a run that dies leaves the good
+Every run writes into a work folder first; what is finished replaces what was there in one rename, so a run that dies
+leaves the good
 adapter where it is.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# transformers and peft ship partial types.
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from peft import PeftModel
 
+from octopus_graph import weights
 from octopus_graph.codec import CHATML
 from octopus_graph.engines.hf.loading import load_base, shared_copy, with_functional_tokens, with_merged_adapter
 from octopus_graph.tokens import FunctionalTokens
@@ -19,7 +23,7 @@ from octopus_graph.training.mixture import Rows, edge_samples, router_samples
 from octopus_graph.training.model import ALL_PROJECTIONS, start_rows, with_adapter
 from octopus_graph.training.trainer import Recipe, encode_samples, train
 
-__all__ = ["EDGE", "ROUTER", "publish", "save_adapter", "train_edge_adapters", "train_router_adapter"]
+__all__ = ["EDGE", "ROUTER", "Material", "publish", "save_adapter", "train_edge_adapters", "train_router_adapter"]
 
 ROUTER = Recipe(
     rank=16,
@@ -50,20 +54,32 @@ def save_adapter(model: PeftModel, folder: Path, base: str) -> None:
 
 
 def publish(fresh: Path, place: Path) -> None:
-    """Puts a finished folder in the place of the old one; either the old or the new one is there at every moment but one rename."""
+    """Puts a finished folder in the place of the old one, which is there until the moment of the rename."""
     old = place.with_name(f".{place.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():
-        os.replace(place, old)
-    os.replace(fresh, place)
+        place.replace(old)
+    fresh.replace(place)
     shutil.rmtree(old, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class Material:
+    """What every run needs.
+
+    Attributes:
+        base: The base model's public name.
+        tokens: The experts.
+        rows: What to learn from; nothing held out.
+    """
+
+    base: str
+    tokens: FunctionalTokens
+    rows: Rows
+
+
 def train_router_adapter(
-    base: Path,
-    base_name: str,
-    rows: Rows,
-    tokens: FunctionalTokens,
+    material: Material,
     work: Path,
     *,
     recipe: Recipe = ROUTER,
@@ -74,10 +90,7 @@ def train_router_adapter(
     """Trains functional tokens and LoRA on the base.
 
     Args:
-        base: The folder of the base model.
-        base_name: Its public name, for the adapter's config.
-        rows: What to learn from; nothing held out.
-        tokens: The experts.
+        material: Base, experts and rows.
         work: Where the run keeps its checkpoints and its result; a run that was stopped there is taken up again.
         recipe: How.
         passes: How many times the rows are drawn.
@@ -91,13 +104,14 @@ def train_router_adapter(
     if (finished / "training.json").exists():
         say(f"The adapter in {finished} is finished; nothing to train.")
         return finished
-    plain, tokenizer = load_base(base)
+    tokens = material.tokens
+    plain, tokenizer = load_base(weights.resolve(material.base))
     model = with_functional_tokens(plain, tokenizer, list(tokens))
-    function_ids: list[int] = tokenizer.convert_tokens_to_ids(list(tokens))
+    function_ids = [tokenizer.get_vocab()[token] for token in tokens]
     samples = [
         sample
         for index in range(passes)
-        for sample in router_samples(rows, tokens, CHATML, composed=composed, seed=recipe.seed + index)
+        for sample in router_samples(material.rows, tokens, CHATML, composed=composed, seed=recipe.seed + index)
     ]
     encoded = encode_samples(samples, tokenizer)
     say(f"{len(encoded):,} samples, {sum(len(row.ids) for row in encoded):,} tokens.")
@@ -105,18 +119,15 @@ def train_router_adapter(
         model, tokenizer, tokens, function_ids, [sample.prompt for sample in samples[:: max(1, len(samples) // 128)]]
     )
     adapted = with_adapter(model, recipe, function_ids)
-    metrics = train(adapted, tokenizer, encoded, recipe, function_ids, work / "checkpoints")
-    save_adapter(adapted, finished, base_name)
+    metrics = train(adapted, tokenizer, encoded, recipe, function_ids=function_ids, work=work / "checkpoints")
+    save_adapter(adapted, finished, material.base)
     (finished / "training.json").write_text(json.dumps({"samples": len(encoded), **metrics}, indent=2))
     return finished
 
 
 def train_edge_adapters(
-    base: Path,
+    material: Material,
     router: Path,
-    base_name: str,
-    rows: Rows,
-    tokens: FunctionalTokens,
     experts: Sequence[str],
     work: Path,
     *,
@@ -129,29 +140,29 @@ def train_edge_adapters(
     An expert whose adapter is in `work` already is not trained again.
 
     Args:
-        base: The folder of the base model.
+        material: The router's base and experts, and the rows.
         router: The folder of the router's adapter.
-        base_name: The base's public name.
-        rows: What to learn from; nothing held out.
-        tokens: The experts the router knows.
         experts: Those whose edges are trained.
         work: Where the run keeps what is finished.
         recipe: How.
         composed: Two-part requests joined for each expert.
         say: Hears what goes on, a line at a time.
     """
-    plain, tokenizer = load_base(base)
+    tokens = material.tokens
+    plain, tokenizer = load_base(weights.resolve(material.base))
     trunk = with_merged_adapter(with_functional_tokens(plain, tokenizer, list(tokens)), router)
-    function_ids: list[int] = tokenizer.convert_tokens_to_ids(list(tokens))
+    function_ids = [tokenizer.get_vocab()[token] for token in tokens]
     for index, expert in enumerate(experts, start=1):
         finished = work / expert
         if not (finished / "adapter_config.json").exists():
-            samples = edge_samples(expert, rows, tokens, CHATML, composed=composed, seed=recipe.seed)
+            samples = edge_samples(expert, material.rows, tokens, CHATML, composed=composed, seed=recipe.seed)
             encoded = encode_samples(samples, tokenizer)
             adapted = with_adapter(shared_copy(trunk), recipe, function_ids)
-            metrics = train(adapted, tokenizer, encoded, recipe, function_ids, work / f".{expert}", resume=False)
+            metrics = train(
+                adapted, tokenizer, encoded, recipe, function_ids=function_ids, work=work / f".{expert}", resume=False
+            )
             fresh = work / f".{expert}.fresh"
-            save_adapter(adapted, fresh, base_name)
+            save_adapter(adapted, fresh, material.base)
             publish(fresh, finished)
             shutil.rmtree(work / f".{expert}", ignore_errors=True)
             say(

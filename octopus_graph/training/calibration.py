@@ -1,4 +1,4 @@
-"""Calibration: one temperature that makes the router's confidence mean what it says (Guo et al. 2017, arXiv 1706.04599)."""
+"""Calibration: one temperature makes confidence mean what it says (Guo et al. 2017, arXiv 1706.04599)."""
 
 import math
 from collections.abc import Sequence

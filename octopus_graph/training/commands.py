@@ -1,4 +1,4 @@
-"""What `octopus-graph train` runs: train, calibrate, measure, and only then put the new files in the place of the old."""
+"""What `octopus-graph train` runs: train, calibrate, measure, and only then replace the old files by the new."""
 
 import json
 import shutil
@@ -10,12 +10,14 @@ from octopus_graph import weights
 from octopus_graph.errors import UnknownExpertError
 from octopus_graph.router import CARD, SHIPPED, OctopusRouter, RouterCard, read_card
 from octopus_graph.tokens import PAPER_EXPERTS, FunctionalTokens
-from octopus_graph.training.adapters import publish, train_edge_adapters, train_router_adapter
+from octopus_graph.training.adapters import Material, publish, train_edge_adapters, train_router_adapter
 from octopus_graph.training.data import own_paths, own_requests, questions
 from octopus_graph.training.heldout import calibrate, measure_hops, measure_routes
 from octopus_graph.training.mixture import Rows, split
 
 __all__ = ["train_edges", "train_router"]
+
+FIGURES = "figures.json"
 
 
 def _rows(data: Path) -> tuple[Rows, Rows]:
@@ -34,7 +36,8 @@ def train_router(
 
     Args:
         data: The folder with `mmlu_dev.jsonl`.
-        out: The router folder to make; edge adapters of an older router are removed, as they fit only the router they were trained on.
+        out: The router folder to make; edge adapters of an older router are removed, as they fit only the router they
+            were trained on.
         work: Checkpoints and results; a run that was stopped is taken up again from here.
         base: The base model.
         say: Hears what goes on, a line at a time.
@@ -44,19 +47,18 @@ def train_router(
     """
     learn, unseen = _rows(data)
     tokens = FunctionalTokens(PAPER_EXPERTS)
-    folder = weights.resolve(base)
-    finished = train_router_adapter(folder, base, learn, tokens, work, say=say)
+    finished = train_router_adapter(Material(base, tokens, learn), work, say=say)
     fresh = work / "fresh"
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(finished, fresh)
-    card = RouterCard(base=base, format="chatml", experts=PAPER_EXPERTS)
+    card = RouterCard(base=base, format="chatml", experts=PAPER_EXPERTS, temperature=1.0)
     _write(fresh / CARD, card.model_dump())
     temperature = calibrate(OctopusRouter.from_pretrained(fresh), unseen)
     _write(fresh / CARD, card.model_copy(update={"temperature": round(temperature, 4)}).model_dump())
     figures = {
         name: asdict(score) for name, score in measure_routes(OctopusRouter.from_pretrained(fresh), unseen).items()
     }
-    _write(fresh / "figures.json", {"routes": figures})
+    _write(fresh / FIGURES, {"routes": figures})
     for name, score in figures.items():
         say(f"{name}: accuracy {score['accuracy']:.1%}, macro-F1 {score['macro_f1']:.1%} on {score['rows']} rows.")
     if (out / "README.md").exists():
@@ -91,26 +93,26 @@ def train_edges(
     for expert in experts or ():
         if expert not in card.experts:
             raise UnknownExpertError(expert, list(card.experts))
-    tokens = FunctionalTokens(card.experts)
+    material = Material(card.base, FunctionalTokens(card.experts), learn)
     chosen = list(experts or card.experts)
-    folder = weights.resolve(card.base)
     # Adapters fit one router only: those of another do not count as finished.
     place = work / OctopusRouter.from_pretrained(router).engine.revision
-    for expert, finished in train_edge_adapters(folder, router, card.base, learn, tokens, chosen, place, say=say):
+    for expert, finished in train_edge_adapters(material, router, chosen, place, say=say):
         fresh = router / "edges" / f".{expert}.fresh"
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.copytree(finished, fresh)
         publish(fresh, router / "edges" / expert)
     trained = OctopusRouter.from_pretrained(router)
-    figures = json.loads((router / "figures.json").read_text()) if (router / "figures.json").exists() else {}
-    figures["paths"] = {
-        "rows": len(unseen.paths),
+    paths = {
         "with_edge_adapters": measure_hops(trained, unseen.paths),
         "router_alone": measure_hops(trained, unseen.paths, edges=False),
     }
-    _write(router / "figures.json", figures)
-    for name in ("with_edge_adapters", "router_alone"):
-        say(f"{name}: " + ", ".join(f"{kind} {share:.1%}" for kind, share in figures["paths"][name].items()))
+    figures: dict[str, object] = {}
+    if (router / FIGURES).exists():
+        figures = json.loads((router / FIGURES).read_text(encoding="utf-8"))
+    _write(router / FIGURES, figures | {"paths": {"rows": len(unseen.paths), **paths}})
+    for name, shares in paths.items():
+        say(f"{name}: " + ", ".join(f"{kind} {share:.1%}" for kind, share in shares.items()))
 
 
 def _write(path: Path, value: object) -> None:

@@ -1,14 +1,16 @@
 """Rows: the project's own examples and MMLU, read with their line numbers and split by a hash of their text.
 
-The shapes are documented in `octopus_graph/data/README.md`. What is held out is decided by the text alone, so the same question is on
+The shapes are documented in `octopus_graph/data/README.md`. What is held out is decided by the text alone, so the same
+question is on
 the same side in every file and in every run.
 """
 
 import hashlib
 import json
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,11 +36,16 @@ HELD_OUT_SHARE = 5  # one in five
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    @property
+    @abstractmethod
+    def experts(self) -> tuple[str, ...]:
+        """Every expert the row names."""
+
 
 Row = TypeVar("Row", bound=_Row)
 
 
-class Previous(_Row):
+class Previous(BaseModel):
     """An earlier turn that a request cannot be routed without."""
 
     request: str = Field(min_length=1)
@@ -56,8 +63,13 @@ class Request(_Row):
     answer: str = ""
     style: str = ""
 
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Every expert the row names."""
+        return (self.expert, *(turn.expert for turn in self.previous))
 
-class PathHop(_Row):
+
+class PathHop(BaseModel):
     """One part of a multi-part request."""
 
     expert: str
@@ -73,6 +85,11 @@ class Multipart(_Row):
     hops: tuple[PathHop, ...] = Field(min_length=2)
     style: str = ""
 
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Every expert the row names."""
+        return tuple(hop.expert for hop in self.hops)
+
 
 class Question(_Row):
     """A benchmark question; `choices` is one string of lettered lines."""
@@ -82,12 +99,18 @@ class Question(_Row):
     expert: str
     subject: str = ""
 
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Every expert the row names."""
+        return (self.expert,)
+
 
 def read_rows(path: Path, kind: type[Row], experts: Iterable[str] = PAPER_EXPERTS) -> Iterator[Row]:
     """Reads a JSONL file row by row.
 
     Raises:
-        TrainingError: If the file is missing, or a line is not JSON, misses a key, or names an unknown expert; the message names
+        TrainingError: If the file is missing, or a line is not JSON, misses a key, or names an unknown expert; the
+        message names
             file and line.
     """
     known = set(experts)
@@ -104,22 +127,10 @@ def read_rows(path: Path, kind: type[Row], experts: Iterable[str] = PAPER_EXPERT
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "the line"
             raise TrainingError(f"{path.name}, line {number}: {field}: {first['msg']}.") from None
-        for expert in _experts_of(row.model_dump()):
+        for expert in row.experts:
             if expert not in known:
                 raise TrainingError(f"{path.name}, line {number}: unknown expert {expert!r}.")
         yield row
-
-
-def _experts_of(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key == "expert":
-                yield inner
-            else:
-                yield from _experts_of(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _experts_of(inner)
 
 
 def held_out(text: str) -> bool:
@@ -143,7 +154,8 @@ def own_paths(experts: Iterable[str] = PAPER_EXPERTS) -> list[Multipart]:
 def questions(folder: Path) -> list[Question]:
     """Returns the MMLU questions of a data folder, each text once.
 
-    `mmlu_pro_outcomes_dev.jsonl` files some subjects under other experts than the graph does; its questions count by the subject table
+    `mmlu_pro_outcomes_dev.jsonl` files some subjects under other experts than the graph does; its questions count by
+    the subject table
     that `mmlu_dev.jsonl` carries.
 
     Raises:

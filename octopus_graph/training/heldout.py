@@ -51,7 +51,7 @@ def calibrate(router: OctopusRouter, rows: Rows) -> float:
 
 
 def measure_routes(router: OctopusRouter, rows: Rows) -> dict[str, Score]:
-    """Scores first hops: questions alone, the half of them that no temperature saw, and requests in people's own words."""
+    """Scores first hops: questions, the half of them that no temperature saw, and people's own requests."""
     figures: dict[str, Score] = {}
     kinds = {
         "mmlu": [(row.question, row.expert) for row in rows.questions],

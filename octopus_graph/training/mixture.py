@@ -40,8 +40,10 @@ def split(rows: Rows) -> tuple[Rows, Rows]:
 def router_samples(rows: Rows, tokens: FunctionalTokens, codec: Codec, *, composed: int, seed: int) -> list[Sample]:
     """Returns one pass over everything the router learns from.
 
-    Requests stand twice, the second time in another dress of typing (all lower case, all capitals, no punctuation): people's own words are
-    what it is for, and they are outnumbered by benchmark questions. Hops train the router too, so that an expert without an
+    Requests stand twice, the second time in another dress of typing (all lower case, all capitals, no punctuation):
+    people's own words are
+    what it is for, and they are outnumbered by benchmark questions. Hops train the router too, so that an expert
+    without an
     edge adapter can use it as it is.
     """
     draw = random.Random(seed)
@@ -53,8 +55,10 @@ def router_samples(rows: Rows, tokens: FunctionalTokens, codec: Codec, *, compos
     for row in rows.questions:
         with_choices, stop = draw.random() < 0.2, draw.random() < 0.05
         samples.append(question_sample(row, tokens, codec, with_choices=with_choices, stop=stop))
-    for row in [*rows.paths, *compose(rows.requests, composed, seed)]:
-        samples.append(multipart_sample(row, tokens, codec, whole=draw.random() < 0.15))
+    samples += [
+        multipart_sample(row, tokens, codec, whole=draw.random() < 0.15)
+        for row in [*rows.paths, *compose(rows.requests, composed, seed)]
+    ]
     return samples
 
 
@@ -63,18 +67,22 @@ def edge_samples(
 ) -> list[Sample]:
     """Returns what one expert's edge adapter learns from: every decision made after this expert has answered."""
     draw = random.Random(seed)
-    samples: list[Sample] = []
-    for row in rows.requests:
-        if row.expert == expert:
-            whole = draw.random() < 0.3
-            samples.append(request_sample(row, tokens, codec, stop=True, only=expert, whole=whole))
+    samples = [
+        request_sample(row, tokens, codec, stop=True, only=expert, whole=draw.random() < 0.3)
+        for row in rows.requests
+        if row.expert == expert
+    ]
     asked = [row for row in rows.questions if row.expert == expert]
-    for row in draw.sample(asked, min(40, len(asked))):
-        samples.append(question_sample(row, tokens, codec, with_choices=False, stop=True, only=expert))
+    samples += [
+        question_sample(row, tokens, codec, with_choices=False, stop=True, only=expert)
+        for row in draw.sample(asked, min(40, len(asked)))
+    ]
     made = compose(rows.requests, composed, seed, [expert])
-    for row in [*rows.paths, *made]:
-        if any(hop.expert == expert for hop in row.hops):
-            samples.append(multipart_sample(row, tokens, codec, whole=draw.random() < 0.15, only=expert))
+    samples += [
+        multipart_sample(row, tokens, codec, whole=draw.random() < 0.15, only=expert)
+        for row in [*rows.paths, *made]
+        if any(hop.expert == expert for hop in row.hops)
+    ]
     return samples
 
 

@@ -1,13 +1,16 @@
 """The model a run trains: the functional tokens' rows set where they learn fast, and one fresh LoRA."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# transformers and peft ship partial types.
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from octopus_graph.prompt import Prompt
 from octopus_graph.engines.text import encode
+from octopus_graph.prompt import Prompt
 from octopus_graph.tokens import END, FunctionalTokens
 from octopus_graph.training.trainer import Recipe
 
@@ -18,15 +21,16 @@ ALL_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj
 
 @torch.no_grad()
 def start_rows(
-    model: PreTrainedModel,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
     tokens: FunctionalTokens,
     function_ids: Sequence[int],
     prompts: Sequence[Prompt],
 ) -> None:
-    """Gives each functional token a row to start from: the mean row of its expert's name, plus a shift towards the prompts' mean state.
+    """Starts each functional token's row at its expert's name, shifted towards the prompts' mean state.
 
-    Without the shift the loss starts near 19 and the run spends its first hundreds of steps on making the tokens likely at all.
+    Without the shift the loss starts near 19 and the run spends its first hundreds of steps on making the tokens
+    likely at all.
     """
     rows = model.get_input_embeddings().weight
     states = []

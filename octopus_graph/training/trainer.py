@@ -1,9 +1,13 @@
 """One training run: samples in, a LoRA adapter out. transformers' Trainer does the loop, checkpoints and progress.
 
-What makes it fast on a CPU: bf16 weights with fp32 masters of the few trained ones, no dropout, logits only where there is a loss, and no
+What makes it fast on a CPU: bf16 weights with fp32 masters of the few trained ones, no dropout, logits only where
+there is a loss, and no
 gradient below the lowest trained layer.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# transformers and peft ship partial types.
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +21,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from octopus_graph.engines.text import encode, encode_segment
 from octopus_graph.errors import TrainingError
-from octopus_graph.training.samples import CHOICE, HOP, TEXT, Sample
+from octopus_graph.training.samples import CHOICE, TEXT, Sample
 
 __all__ = ["Encoded", "Recipe", "encode_samples", "train"]
 
@@ -98,10 +102,10 @@ class _Masters(torch.optim.AdamW):
 class _StopOnNaN(TrainerCallback):
     """Ends a run whose loss is no number, before a checkpoint of it is written."""
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(self, *given: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         loss = (logs or {}).get("loss")
-        if loss is not None and loss != loss:
-            raise TrainingError(f"The loss is not a number at step {state.global_step}: lower the learning rate.")
+        if loss is not None and math.isnan(loss):
+            raise TrainingError(f"The loss is not a number at step {given[1].global_step}: lower the learning rate.")
 
 
 class _RouterTrainer(Trainer):
@@ -113,9 +117,10 @@ class _RouterTrainer(Trainer):
         self._text_weight = text_weight
         self.model_accepts_loss_kwargs = False
 
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, *_: Any, **__: Any) -> Any:
         ids, kinds = inputs["input_ids"], inputs["kinds"]
-        # Detached: rows of functional tokens learn as outputs; as inputs they would pull gradients through every frozen layer.
+        # Detached: rows of functional tokens learn as outputs; as inputs they would pull gradients through every
+        # frozen layer.
         embeds = model.get_input_embeddings()(ids).detach()
         causal = model.base_model.model
         hidden = causal.model(
@@ -174,9 +179,9 @@ def train(
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[Encoded],
     recipe: Recipe,
+    *,
     function_ids: list[int],
     work: Path,
-    *,
     resume: bool = True,
     progress: bool = True,
 ) -> dict[str, float]:
@@ -229,7 +234,7 @@ def train(
         model=model,
         args=arguments,
         train_dataset=_Rows(rows),
-        data_collator=_collate(tokenizer.pad_token_id or 0),
+        data_collator=_collate(0),
         optimizers=(_Masters(groups), None),
         callbacks=[_StopOnNaN()],
     )

@@ -1,4 +1,6 @@
 """HFEngine: scores and completions from a transformers model in this process."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# transformers and peft ship partial types.
 
 import copy
 import hashlib
@@ -38,7 +40,8 @@ class _Read:
 class HFEngine:
     """A transformers model with functional tokens, the router's adapter and the experts' edge adapters.
 
-    One lock guards the model: a forward pass uses every core there is, so two at once only slow each other. Adapters are named in each
+    One lock guards the model: a forward pass uses every core there is, so two at once only slow each other. Adapters
+    are named in each
     call; nothing remembers which one was last.
 
     Example:
@@ -74,13 +77,15 @@ class HFEngine:
             missing = [token for token in tokens if token not in tokenizer.get_vocab()]
             if missing:
                 raise AdapterError(
-                    f"{folder.name} has no functional token {missing[0]}: name a router trained on it, or a checkpoint that"
-                    " holds the tokens."
+                    f"{folder.name} has no functional token {missing[0]}: name a router trained on it, or a"
+                    " checkpoint that holds the tokens."
                 )
             self._trunk: PreTrainedModel = base
         else:
             self._trunk = with_merged_adapter(with_functional_tokens(base, tokenizer, tokens), adapter)
         self._tokenizer = tokenizer
+        vocabulary = tokenizer.get_vocab()
+        self._vocabulary = {token: vocabulary[token] for token in tokens}
         self._edge_folders = dict(edges or {})
         self._edges: PeftModel | None = None
         self._lock = threading.RLock()
@@ -123,7 +128,7 @@ class HFEngine:
     ) -> str:
         """See `Engine.complete`; a prompt that continues the one scored last goes on from its KV cache."""
         with self._lock:
-            end = {self._ids([stop])[0], self._tokenizer.eos_token_id}
+            end = (*self._ids([stop]), self._tokenizer.eos_token_id)
             barred = self._ids([token for token in forbid if token != stop])
             read = self._read(prompt, adapter)
             state, produced = read.state, list[int]()
@@ -136,17 +141,16 @@ class HFEngine:
                 produced.append(token)
                 state = self._forward([[token]], read.cache, adapter)[0]
             self._last = None  # its cache has grown past its ids
-            return self._tokenizer.decode(produced)
+            return str(self._tokenizer.decode(produced))
 
     def _ids(self, tokens: Sequence[str]) -> list[int]:
-        ids: list[int] = self._tokenizer.convert_tokens_to_ids(list(tokens))
-        for token, index in zip(tokens, ids, strict=True):
-            if index is None or index == self._tokenizer.unk_token_id:
-                raise AdapterError(f"The router's vocabulary has no token {token}.")
-        return ids
+        try:
+            return [self._vocabulary[token] for token in tokens]
+        except KeyError as error:
+            raise AdapterError(f"The router's vocabulary has no token {error.args[0]}.") from None
 
     def _read(self, prompt: Prompt, adapter: str | None) -> _Read:
-        """Reads a prompt, from the KV cache of the last one where it goes on from there, else from that of the fixed prefix."""
+        """Reads a prompt; goes on from the KV cache of the last one, or of the fixed prefix, where it can."""
         ids = encode(self._tokenizer, prompt)
         last = self._last
         if (
@@ -208,8 +212,8 @@ class HFEngine:
         return self._edges
 
     def _logits(self, states: torch.Tensor, columns: list[int] | None = None) -> torch.Tensor:
-        """Projects states onto the vocabulary, or onto some of its tokens: a route needs 17 rows of a table of 49,170."""
-        head = self._trunk.get_output_embeddings()
+        """Projects states onto the vocabulary, or onto some tokens: a route needs 17 rows of a table of 49,170."""
+        head: Any = self._trunk.get_output_embeddings()
         if columns is None:
             return torch.nn.functional.linear(states, head.weight, head.bias).float()
         # In fp32: bf16 logits near 15 come in steps of 0.06, which makes ties of probabilities.

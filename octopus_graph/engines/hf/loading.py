@@ -6,11 +6,14 @@
 
 A tree is a copy of the modules, not of the weights: only what an adapter changes is there twice.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# transformers and peft ship partial types.
 
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -55,10 +58,10 @@ def shared_copy(model: PreTrainedModel) -> PreTrainedModel:
 def with_functional_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]
 ) -> PreTrainedModel:
-    """Returns a shared copy whose embedding table has rows for the functional tokens, and adds them to the tokenizer."""
+    """Returns a shared copy with rows for the functional tokens, and adds the tokens to the tokenizer."""
     trunk = shared_copy(model)
     add_tokens(tokenizer, tokens)
-    table = trunk.get_input_embeddings()
+    table: Any = trunk.get_input_embeddings()
     if len(tokenizer) > table.weight.shape[0]:
         # Resizing writes into the old table's parameter; the base keeps its own.
         table.weight = torch.nn.Parameter(table.weight.detach().clone(), requires_grad=False)
@@ -76,9 +79,10 @@ def with_merged_adapter(trunk: PreTrainedModel, folder: Path) -> PreTrainedModel
     adapted = _adapted(trunk, folder, "router")
     for module in adapted.modules():
         if isinstance(module, LoraLayer):
-            layer = module.get_base_layer()
+            layer: Any = module.get_base_layer()
             layer.weight = torch.nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
-    return adapted.merge_and_unload().eval()
+    merged: Any = adapted.merge_and_unload()
+    return merged.eval()
 
 
 def load_edge(trunk: PreTrainedModel, edges: PeftModel | None, name: str, folder: Path) -> PeftModel:

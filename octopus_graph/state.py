@@ -1,0 +1,85 @@
+"""What a graph keeps between its nodes, and so what a checkpointer writes down: all of it plain JSON but the messages.
+
+The `TypedDict` is that of typing_extensions: with the one of typing, LangGraph's JSON schemas are empty on Python 3.11.
+"""
+
+import operator
+from typing import Annotated, Literal
+
+from langchain_core.messages import AnyMessage
+from langgraph.graph.message import add_messages
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+__all__ = ["Decision", "Hop", "OctopusContext", "OctopusInput", "OctopusState"]
+
+
+class _Choice(TypedDict):
+    token: str
+    """The functional token."""
+    query: str
+    """What the expert is asked."""
+    rewritten: bool
+    """Whether the query differs from the request."""
+    confidence: float
+    """The calibrated probability of the router's choice among its candidates."""
+    top: list[list[str | float]]
+    """Up to three [expert or "end", probability], the likeliest first."""
+    decide_ms: float
+    rewrite_ms: float
+
+
+class Decision(_Choice):
+    """Where a run goes next, and why; the next hop grows out of it."""
+
+    by: str
+    """The node that decided: `route`, or the expert that had just answered."""
+    expert: str | None
+    """The expert to ask; `None` ends the run."""
+
+
+class Hop(_Choice):
+    """An expert that was asked, and its answer."""
+
+    expert: str
+    answer: str
+    expert_ms: float
+    """From the question to the answer, all attempts counted."""
+    served_by: str | None
+    """The expert that answered in this one's place; `None` where it answered itself."""
+    error: str | None
+    """Why this expert did not answer itself."""
+
+
+class OctopusInput(TypedDict):
+    """What a run is given: messages, the last of them the request."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+class OctopusState(OctopusInput):
+    """What a graph keeps. `hops` and `request` are those of the current turn; `messages` are those of the whole thread."""
+
+    hops: Annotated[list[Hop], operator.add]
+    request: str
+    """The text of the last message, cleaned."""
+    decision: Decision
+    """The last decision."""
+
+
+class OctopusContext(BaseModel):
+    """What a caller may set for one run: `graph.invoke(..., context={"max_hops": 1})`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_hops: int = Field(3, ge=1, le=10, description="The most experts that are asked for one request")
+    min_confidence: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="Below it a request goes to the fallback expert or is declined, and a run takes no further hop",
+    )
+    rewrite: Literal["auto", "always", "never"] = Field(
+        "auto", description="Whether requests are rewritten for the expert; auto leaves it to the router"
+    )
+    experts: list[str] | None = Field(None, description="The only experts that may be asked; all of them where it is not set")

@@ -1,0 +1,126 @@
+"""Messages and what they mean to a router: a thread's messages read as turns, and decisions written as tool calls.
+
+    HumanMessage                 the request                      \\
+    AIMessage(tool_calls=[…])    a decision: expert and query      | one turn, with
+    ToolMessage                  the expert's answer               | two hops here
+    AIMessage(tool_calls=[…])                                      |
+    ToolMessage                                                    |
+    AIMessage                    the final answer                 /
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
+
+from octopus_graph.codec import Turn, clean
+from octopus_graph.errors import InputError
+from octopus_graph.state import Hop
+from octopus_graph.tokens import FunctionalTokens
+
+__all__ = ["briefing", "handoff", "mended", "pending_call", "previous_turns", "request_of"]
+
+TURNS_IN_VIEW = 3  # earlier turns an expert is shown: enough to follow a conversation, and small models have small contexts
+
+
+@dataclass
+class _Turn:
+    request: str
+    experts: list[str] = field(default_factory=list[str])
+    answer: str = ""
+
+
+def request_of(messages: Sequence[AnyMessage]) -> str:
+    """Returns the request: the text of the last message, cleaned.
+
+    Raises:
+        InputError: If the last message is not a human's, or its text cannot be used.
+    """
+    last = next((message for message in reversed(messages) if not isinstance(message, SystemMessage)), None)
+    if not isinstance(last, HumanMessage):
+        raise InputError("There is no request: the last message must be the user's.")
+    return clean(str(last.text))
+
+
+def previous_turns(messages: Sequence[AnyMessage], tokens: FunctionalTokens) -> list[Turn]:
+    """Returns the earlier turns that went to an expert, oldest first, each with the token of the first one it went to."""
+    return [
+        Turn(turn.request, tokens.token(turn.experts[0]))
+        for turn in _turns(messages)[:-1]
+        if turn.request and turn.experts and turn.experts[0] in tokens.experts
+    ]
+
+
+def briefing(messages: Sequence[AnyMessage], hops: Sequence[Hop], query: str, *, rewritten: bool) -> list[AnyMessage]:
+    """Writes what an expert is told: the caller's system prompt, earlier turns, earlier hops of this run, and the query.
+
+    A rewritten query stands by itself, so it comes without the earlier turns.
+    """
+    told: list[AnyMessage] = []
+    system = [str(message.text) for message in messages if isinstance(message, SystemMessage)]
+    if system:
+        told.append(SystemMessage("\n\n".join(system)))
+    if not rewritten:
+        answered = [turn for turn in _turns(messages)[:-1] if turn.request and turn.answer]
+        for turn in answered[-TURNS_IN_VIEW:]:
+            told += [HumanMessage(turn.request), AIMessage(turn.answer)]
+    earlier = [f"Earlier in this run, {hop['expert']} was asked “{hop['query']}” and answered: {hop['answer']}" for hop in hops]
+    return [*told, HumanMessage("\n\n".join([*earlier, query]))]
+
+
+def handoff(expert: str, query: str) -> AIMessage:
+    """Writes a decision as a tool call."""
+    return AIMessage("", tool_calls=[ToolCall(name=expert, args={"query": query}, id=f"call_{uuid4().hex}")])
+
+
+def pending_call(messages: Sequence[AnyMessage], expert: str) -> ToolCall:
+    """Returns the tool call an expert has to answer.
+
+    Raises:
+        InputError: If there is none, because somebody rewrote the messages of a halted run.
+    """
+    for message in reversed(messages):
+        if isinstance(message, AIMessage):
+            for call in message.tool_calls:
+                if call["name"] == expert:
+                    return call
+            break
+    raise InputError(f"The last AI message holds no tool call for the expert {expert!r}: leave it in place when you edit a run.")
+
+
+def mended(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """Returns replacements, by message id, for AI messages whose tool calls nobody answered.
+
+    A run whose expert failed leaves one behind, and chat models refuse a history that holds it.
+    """
+    answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
+    replacements: list[AnyMessage] = []
+    for message in messages:
+        if not isinstance(message, AIMessage):
+            continue
+        kept = [call for call in message.tool_calls if call["id"] in answered]
+        if len(kept) < len(message.tool_calls):
+            names = ", ".join(call["name"] for call in message.tool_calls if call not in kept)
+            text = str(message.text) or f"No answer came from: {names}."
+            replacements.append(AIMessage(text, id=message.id, tool_calls=kept))
+    return replacements
+
+
+def _turns(messages: Sequence[AnyMessage]) -> list[_Turn]:
+    turns: list[_Turn] = []
+    for message in messages:
+        if isinstance(message, HumanMessage):
+            turns.append(_Turn(_cleaned(str(message.text))))
+        elif isinstance(message, AIMessage) and turns:
+            turns[-1].experts += [call["name"] for call in message.tool_calls]
+            if not message.tool_calls:
+                turns[-1].answer = str(message.text)
+    return turns
+
+
+def _cleaned(text: str) -> str:
+    try:
+        return clean(text)
+    except InputError:  # a turn that was refused when it came
+        return ""
