@@ -1,4 +1,4 @@
-"""Logic written once and run both ways: a generator yields what has to be waited for, a driver waits, blocking or awaiting.
+"""Logic written once and run both ways: a generator yields what has to be waited for, a driver waits for it.
 
     def logic() -> Logic[str]:                  # neither sync nor async
         answer = yield Invoke(model, "2 + 2?", timeout=5)
@@ -6,6 +6,8 @@
         return answer.text
 
     run(logic())    await arun(logic())
+
+The graph's nodes and the experts' retries are such logic.
 """
 
 import asyncio
@@ -170,23 +172,23 @@ class Invoke:
 class LogicRunnable(Runnable[Input, T]):
     """A runnable made of logic; as a graph node it serves `invoke` and `ainvoke` alike."""
 
-    def __init__(self, name: str, logic: Callable[[Input, RunnableConfig], Logic[T]]) -> None:
+    def __init__(self, name: str, logic: Callable[[Input], Logic[T]]) -> None:
         """Names it.
 
         Args:
             name: What traces call it.
-            logic: Takes the input and the config of a call.
+            logic: Takes the input of a call.
         """
         self.name = name
         self._logic = logic
 
     @override
     def invoke(self, input: Input, config: RunnableConfig | None = None, **kwargs: Any) -> T:
-        return run(self._logic(input, config or {}))
+        return run(self._logic(input))
 
     @override
     async def ainvoke(self, input: Input, config: RunnableConfig | None = None, **kwargs: Any) -> T:
-        return await arun(self._logic(input, config or {}))
+        return await arun(self._logic(input))
 
 
 class _Stop(BaseCallbackHandler):

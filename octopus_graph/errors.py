@@ -111,7 +111,7 @@ class ExpertError(OctopusError):
         """Builds the sentence.
 
         Args:
-            failures: Each expert that was asked, the one meant first and its fallbacks after it, and why it did not answer.
+            failures: Why each expert that was asked did not answer: first the one meant, then its fallbacks.
         """
         self.failures = dict(failures)
         (name, reason), *others = self.failures.items()

@@ -1,4 +1,4 @@
-"""Expert: somebody to ask, whatever it is made of. What an expert needs of LangChain is here; of graphs it knows nothing."""
+"""Expert: somebody to ask, whatever it is made of."""
 
 import json
 import random
@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.tools import StructuredTool
 from langgraph.errors import GraphBubbleUp
-from langgraph.pregel.protocol import PregelProtocol
+from langgraph.pregel.protocol import PregelProtocol  # pyright: ignore[reportMissingTypeStubs]
 from pydantic import BaseModel, Field
 
 from octopus_graph.effects import Invoke, Logic, Pause, arun, run
@@ -57,8 +57,9 @@ class Expert:
         runnable: Anything that answers: a chat model, a chain, a graph, a function, sync or async.
         neighbours: Who may be asked after it; `None` for every other expert.
         system_prompt: What a runnable that takes messages is told first.
-        takes: What the runnable is given: the `query` as a string, `messages`, or the graph's whole `state`. `auto` gives messages to
-            whatever says it accepts them (chat models and what is built on them, graphs), the query to all else.
+        takes: What the runnable is given: the `query` as a string, `messages`, or the graph's whole `state`. `auto`
+            gives messages to whatever says it accepts them (chat models and what is built on them, graphs), the query
+            to all else.
         timeout: The most seconds one attempt may take.
         retries: How many further attempts follow a failed one, with exponentially growing pauses between them.
         fallback: The expert that is asked after the last failed attempt.
@@ -84,15 +85,18 @@ class Expert:
             raise ConfigurationError(
                 f"An expert cannot be named {self.name!r}: use 1 to 64 letters, digits, underscores and hyphens."
             )
-        if hasattr(self.runnable, "compile") and not isinstance(self.runnable, Runnable):
+        runnable: object = self.runnable
+        if hasattr(runnable, "compile") and not isinstance(runnable, Runnable):
             raise ConfigurationError(f"The graph of expert {self.name!r} is not compiled: call its compile() first.")
-        if not isinstance(self.runnable, Runnable) and not callable(self.runnable):
-            kind = type(self.runnable).__name__
+        if not isinstance(runnable, Runnable) and not callable(runnable):
+            kind = type(runnable).__name__
             raise ConfigurationError(
-                f"Expert {self.name!r} cannot ask a {kind}: give it a chat model, another LangChain Runnable or a function."
+                f"Expert {self.name!r} cannot ask a {kind}: give it a chat model, another Runnable or a function."
             )
         if self.takes not in get_args(Takes):
-            raise ConfigurationError(f"Expert {self.name!r} cannot take {self.takes!r}; it takes {', '.join(get_args(Takes))}.")
+            raise ConfigurationError(
+                f"Expert {self.name!r} cannot take {self.takes!r}; it takes {', '.join(get_args(Takes))}."
+            )
         if self.timeout is not None and not self.timeout > 0:
             raise ConfigurationError(f"The timeout of expert {self.name!r} is {self.timeout:g} s: it must be above 0.")
         if self.retries < 0:
@@ -146,9 +150,9 @@ class Expert:
 
     @cached_property
     def _callee(self) -> Runnable[Any, Any]:
-        if isinstance(self.runnable, Runnable):
-            return cast(Runnable[Any, Any], self.runnable)
         call: Any = self.runnable
+        if isinstance(call, Runnable):
+            return cast(Runnable[Any, Any], call)
         # An object with an async __call__ is a coroutine function to everybody but inspect.
         if not iscoroutinefunction(call) and iscoroutinefunction(getattr(call, "__call__", None)):  # noqa: B004
             call = call.__call__
@@ -215,23 +219,29 @@ class _Arguments(BaseModel):
 
 def _read(output: Any) -> Answer:
     """Finds the words in whatever a runnable returned."""
-    if isinstance(output, Mapping) and "messages" in output:
-        output = cast(Mapping[str, Any], output)["messages"]
-    if isinstance(output, Sequence) and output and isinstance(output[-1], BaseMessage):
-        output = output[-1]
-    match output:
-        case str():
-            return Answer(output)
-        case AIMessage():
-            return Answer(str(output.text), output.id)
-        case BaseMessage():
-            return Answer(str(output.text))
-        case BaseModel():
-            return Answer(output.model_dump_json())
-        case None:
-            raise TypeError("it returned None and no answer")
-        case _:
-            return Answer(json.dumps(output, ensure_ascii=False, default=str))
+    match _last_message(output):
+        case str() as text:
+            return Answer(text)
+        case AIMessage() as message:
+            return Answer(str(message.text), message.id)
+        case BaseMessage() as message:
+            return Answer(str(message.text))
+        case BaseModel() as model:
+            return Answer(model.model_dump_json())
+        case None | []:
+            raise TypeError("it returned no answer")
+        case other:  # a number, a list, a dictionary
+            return Answer(json.dumps(other, ensure_ascii=False, default=str))
+
+
+def _last_message(output: Any) -> Any:
+    """Returns the last message where the output is a graph's state or a list of messages, else the output."""
+    messages: Any = (
+        cast(dict[str, Any], output)["messages"] if isinstance(output, dict) and "messages" in output else output
+    )
+    if isinstance(messages, list) and messages and isinstance(messages[-1], BaseMessage):
+        return cast(list[Any], messages)[-1]
+    return messages
 
 
 def _reason(error: Exception) -> str:

@@ -7,7 +7,7 @@ import operator
 from typing import Annotated, Literal
 
 from langchain_core.messages import AnyMessage
-from langgraph.graph.message import add_messages
+from langgraph.graph.message import add_messages  # pyright: ignore[reportMissingTypeStubs]
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
@@ -58,7 +58,7 @@ class OctopusInput(TypedDict):
 
 
 class OctopusState(OctopusInput):
-    """What a graph keeps. `hops` and `request` are those of the current turn; `messages` are those of the whole thread."""
+    """What a graph keeps: `messages` are those of the whole thread, all else is of the current turn."""
 
     hops: Annotated[list[Hop], operator.add]
     request: str
@@ -72,14 +72,16 @@ class OctopusContext(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_hops: int = Field(3, ge=1, le=10, description="The most experts that are asked for one request")
+    max_hops: int = Field(default=3, ge=1, le=10, description="The most experts that are asked for one request")
     min_confidence: float = Field(
-        0.0,
+        default=0.0,
         ge=0.0,
         le=1.0,
         description="Below it a request goes to the fallback expert or is declined, and a run takes no further hop",
     )
     rewrite: Literal["auto", "always", "never"] = Field(
-        "auto", description="Whether requests are rewritten for the expert; auto leaves it to the router"
+        default="auto", description="Whether requests are rewritten for the expert; auto leaves it to the router"
     )
-    experts: list[str] | None = Field(None, description="The only experts that may be asked; all of them where it is not set")
+    experts: list[str] | None = Field(
+        default=None, description="The only experts that may be asked; all of them where it is not set"
+    )

@@ -1,11 +1,13 @@
-"""Messages and what they mean to a router: a thread's messages read as turns, and decisions written as tool calls.
+r"""Messages and what they mean to a router: a thread's messages read as turns, and decisions written as tool calls.
 
-    HumanMessage                 the request                      \\
+    HumanMessage                 the request                      \
     AIMessage(tool_calls=[…])    a decision: expert and query      | one turn, with
     ToolMessage                  the expert's answer               | two hops here
     AIMessage(tool_calls=[…])                                      |
     ToolMessage                                                    |
     AIMessage                    the final answer                 /
+
+Each tool call has its answer, so any chat model accepts the history of a thread.
 """
 
 from collections.abc import Sequence
@@ -21,7 +23,9 @@ from octopus_graph.tokens import FunctionalTokens
 
 __all__ = ["briefing", "handoff", "mended", "pending_call", "previous_turns", "request_of"]
 
-TURNS_IN_VIEW = 3  # earlier turns an expert is shown: enough to follow a conversation, and small models have small contexts
+TURNS_IN_VIEW = (
+    3  # earlier turns an expert is shown: enough to follow a conversation, and small models have small contexts
+)
 
 
 @dataclass
@@ -44,7 +48,7 @@ def request_of(messages: Sequence[AnyMessage]) -> str:
 
 
 def previous_turns(messages: Sequence[AnyMessage], tokens: FunctionalTokens) -> list[Turn]:
-    """Returns the earlier turns that went to an expert, oldest first, each with the token of the first one it went to."""
+    """Returns the earlier turns that went to an expert, oldest first, each with the token of its first expert."""
     return [
         Turn(turn.request, tokens.token(turn.experts[0]))
         for turn in _turns(messages)[:-1]
@@ -53,7 +57,7 @@ def previous_turns(messages: Sequence[AnyMessage], tokens: FunctionalTokens) -> 
 
 
 def briefing(messages: Sequence[AnyMessage], hops: Sequence[Hop], query: str, *, rewritten: bool) -> list[AnyMessage]:
-    """Writes what an expert is told: the caller's system prompt, earlier turns, earlier hops of this run, and the query.
+    """Writes what an expert is told: the caller's system prompt, earlier turns, earlier hops of this run, the query.
 
     A rewritten query stands by itself, so it comes without the earlier turns.
     """
@@ -65,7 +69,9 @@ def briefing(messages: Sequence[AnyMessage], hops: Sequence[Hop], query: str, *,
         answered = [turn for turn in _turns(messages)[:-1] if turn.request and turn.answer]
         for turn in answered[-TURNS_IN_VIEW:]:
             told += [HumanMessage(turn.request), AIMessage(turn.answer)]
-    earlier = [f"Earlier in this run, {hop['expert']} was asked “{hop['query']}” and answered: {hop['answer']}" for hop in hops]
+    earlier = [
+        f"Earlier in this run, {hop['expert']} was asked “{hop['query']}” and answered: {hop['answer']}" for hop in hops
+    ]
     return [*told, HumanMessage("\n\n".join([*earlier, query]))]
 
 
@@ -86,7 +92,9 @@ def pending_call(messages: Sequence[AnyMessage], expert: str) -> ToolCall:
                 if call["name"] == expert:
                     return call
             break
-    raise InputError(f"The last AI message holds no tool call for the expert {expert!r}: leave it in place when you edit a run.")
+    raise InputError(
+        f"The last AI message holds no tool call for the expert {expert!r}: leave it in place when you edit a run."
+    )
 
 
 def mended(messages: Sequence[AnyMessage]) -> list[AnyMessage]:

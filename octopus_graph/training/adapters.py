@@ -18,6 +18,7 @@ from peft import PeftModel
 from octopus_graph import weights
 from octopus_graph.codec import CHATML
 from octopus_graph.engines.hf.loading import load_base, shared_copy, with_functional_tokens, with_merged_adapter
+from octopus_graph.errors import TrainingError
 from octopus_graph.tokens import FunctionalTokens
 from octopus_graph.training.mixture import Rows, edge_samples, router_samples
 from octopus_graph.training.model import ALL_PROJECTIONS, start_rows, with_adapter
@@ -99,12 +100,19 @@ def train_router_adapter(
 
     Returns:
         The folder of the finished adapter, inside `work`.
+
+    Raises:
+        TrainingError: If an expert has no row, or the loss is no number.
     """
     finished = work / "adapter"
     if (finished / "training.json").exists():
         say(f"The adapter in {finished} is finished; nothing to train.")
         return finished
     tokens = material.tokens
+    asked = {row.expert for row in (*material.rows.requests, *material.rows.questions)}
+    missing = [expert for expert in tokens.experts if expert not in asked]
+    if missing:
+        raise TrainingError(f"There is no row for {', '.join(missing)}: every expert needs examples.")
     plain, tokenizer = load_base(weights.resolve(material.base))
     model = with_functional_tokens(plain, tokenizer, list(tokens))
     function_ids = [tokenizer.get_vocab()[token] for token in tokens]
@@ -119,7 +127,7 @@ def train_router_adapter(
         model, tokenizer, tokens, function_ids, [sample.prompt for sample in samples[:: max(1, len(samples) // 128)]]
     )
     adapted = with_adapter(model, recipe, function_ids)
-    metrics = train(adapted, tokenizer, encoded, recipe, function_ids=function_ids, work=work / "checkpoints")
+    metrics = train(adapted, encoded, recipe, function_ids=function_ids, work=work / "checkpoints")
     save_adapter(adapted, finished, material.base)
     (finished / "training.json").write_text(json.dumps({"samples": len(encoded), **metrics}, indent=2))
     return finished
@@ -158,9 +166,7 @@ def train_edge_adapters(
             samples = edge_samples(expert, material.rows, tokens, CHATML, composed=composed, seed=recipe.seed)
             encoded = encode_samples(samples, tokenizer)
             adapted = with_adapter(shared_copy(trunk), recipe, function_ids)
-            metrics = train(
-                adapted, tokenizer, encoded, recipe, function_ids=function_ids, work=work / f".{expert}", resume=False
-            )
+            metrics = train(adapted, encoded, recipe, function_ids=function_ids, work=work / f".{expert}", resume=False)
             fresh = work / f".{expert}.fresh"
             save_adapter(adapted, fresh, material.base)
             publish(fresh, finished)

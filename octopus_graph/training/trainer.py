@@ -7,7 +7,6 @@ gradient below the lowest trained layer.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # transformers and peft ship partial types.
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch.nn.functional import cross_entropy
-from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from octopus_graph.engines.text import encode, encode_segment
@@ -99,15 +98,6 @@ class _Masters(torch.optim.AdamW):
         return result
 
 
-class _StopOnNaN(TrainerCallback):
-    """Ends a run whose loss is no number, before a checkpoint of it is written."""
-
-    def on_log(self, *given: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        loss = (logs or {}).get("loss")
-        if loss is not None and math.isnan(loss):
-            raise TrainingError(f"The loss is not a number at step {given[1].global_step}: lower the learning rate.")
-
-
 class _RouterTrainer(Trainer):
     """The Trainer with the router's three losses; `function_ids` are the experts' ids, the end's last."""
 
@@ -116,6 +106,11 @@ class _RouterTrainer(Trainer):
         self._function_ids = torch.tensor(function_ids)
         self._text_weight = text_weight
         self.model_accepts_loss_kwargs = False
+
+    def _save(self, output_dir: str | None = None, *_: Any, **__: Any) -> None:
+        """Saves a checkpoint of the adapter alone; peft would add the embedding table, twenty times as large."""
+        model: Any = self.model
+        model.save_pretrained(output_dir or self.args.output_dir, save_embedding_layers=False)
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, *_: Any, **__: Any) -> Any:
         ids, kinds = inputs["input_ids"], inputs["kinds"]
@@ -142,6 +137,11 @@ class _RouterTrainer(Trainer):
         loss = losses[choice].mean()
         if text.any():
             loss = loss + self._text_weight * losses[text].mean()
+        if not torch.isfinite(loss):
+            step = self.state.global_step
+            raise TrainingError(
+                f"The loss is not a number at step {step}: lower the learning rate, or look at the rows."
+            )
         return (loss, {"loss": loss}) if return_outputs else loss
 
 
@@ -176,25 +176,25 @@ class _Rows(torch.utils.data.Dataset[dict[str, list[int]]]):
 
 def train(
     model: PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[Encoded],
     recipe: Recipe,
     *,
     function_ids: list[int],
     work: Path,
     resume: bool = True,
+    save_steps: int = 100,
     progress: bool = True,
 ) -> dict[str, float]:
     """Trains the adapter that is on the model, in place.
 
     Args:
         model: The base with one fresh LoRA adapter, all in bf16.
-        tokenizer: Holds the functional tokens.
         rows: What to learn.
         recipe: How.
         function_ids: Ids of the functional tokens in ascending order, the end's last.
         work: Where checkpoints go; a run that was stopped there is taken up again.
         resume: Whether to do so.
+        save_steps: Steps between checkpoints.
         progress: Whether to show a bar.
 
     Returns:
@@ -218,7 +218,7 @@ def train(
         warmup_steps=0.04,
         max_grad_norm=1.0,
         logging_steps=10,
-        save_steps=100,
+        save_steps=save_steps,
         save_total_limit=1,
         seed=recipe.seed,
         use_cpu=True,
@@ -236,7 +236,6 @@ def train(
         train_dataset=_Rows(rows),
         data_collator=_collate(0),
         optimizers=(_Masters(groups), None),
-        callbacks=[_StopOnNaN()],
     )
     last = get_last_checkpoint(str(work)) if resume and work.exists() else None
     result = trainer.train(resume_from_checkpoint=last)

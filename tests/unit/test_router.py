@@ -1,4 +1,4 @@
-"""OctopusRouter: what it makes of scores, and what it makes of rewrites. The engine here is a plain table of answers."""
+"""OctopusRouter: what it makes of scores and of rewrites. The engine here is a plain table of answers."""
 
 import json
 import math
@@ -130,10 +130,12 @@ def test_never_writes_nothing_and_always_opens_the_argument_itself() -> None:
 
 @given(st.text())
 def test_whatever_is_typed_is_decided_or_refused_in_one_line(text: str) -> None:
+    expert, complaint = "", ""
     try:
-        assert router().decide(text).expert == "math"
+        expert = router().decide(text).expert
     except InputError as error:
-        assert "\n" not in str(error)
+        complaint = str(error)
+    assert expert == "math" or ("\n" not in complaint and len(complaint) > 20)
 
 
 def test_many_are_decided_in_one_batch() -> None:

@@ -125,7 +125,9 @@ def test_a_label_under_a_gained_key_moves_aside_and_stays_there(rows: Path, tmp_
     assert lines(twice.read_text()) == [expected]
 
 
-def test_blank_lines_a_byte_order_mark_and_windows_ends_are_no_matter(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_blank_lines_a_byte_order_mark_and_windows_ends_are_no_matter(
+    rows: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows.write_bytes(b'\xef\xbb\xbf{"request": "one"}\r\n\r\n   \n{"request": "tw\xe2\x80\xa8o"}')
 
     assert run(rows) == 0
@@ -142,7 +144,9 @@ def test_an_empty_file_is_no_error(rows: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_stdin_is_read_as_bytes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"request": "\xc3\xa9"}\n{"request": "\xff"}\n'), encoding="ascii"))
+    monkeypatch.setattr(
+        sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"request": "\xc3\xa9"}\n{"request": "\xff"}\n'), encoding="ascii")
+    )
 
     assert run("-") == 1
     first, second = lines(capsys.readouterr().out)
@@ -158,7 +162,9 @@ def test_only_a_window_of_rows_is_held_at_a_time(rows: Path) -> None:
     assert seen == [16] * 62 + [8]
 
 
-def test_out_is_written_whole_with_the_usual_rights_and_a_summary(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_out_is_written_whole_with_the_usual_rights_and_a_summary(
+    rows: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows.write_text('{"request": "x"}\n')
     out = rows.with_name("out.jsonl")
     old = os.umask(0o027)
@@ -169,7 +175,12 @@ def test_out_is_written_whole_with_the_usual_rights_and_a_summary(rows: Path, ca
 
     assert lines(out.read_text()) == [{"request": "x", "expert": "X"}]
     assert out.stat().st_mode & 0o777 == 0o640
-    assert json.loads(capsys.readouterr().out) | {"seconds": 0} == {"rows": 1, "failed": 0, "seconds": 0, "out": str(out)}
+    assert json.loads(capsys.readouterr().out) | {"seconds": 0} == {
+        "rows": 1,
+        "failed": 0,
+        "seconds": 0,
+        "out": str(out),
+    }
 
 
 def test_out_may_be_the_file_that_is_read_or_a_link(rows: Path) -> None:

@@ -39,7 +39,11 @@ def raising(error: BaseException) -> typer.Typer:
         (InputError("The request is empty: ask something."), 2, "Error: The request is empty: ask something."),
         (ConfigurationError("No."), 2, "Error: No."),
         (ExpertError("The expert math failed."), 1, "Error: The expert math failed."),
-        (FileNotFoundError(errno.ENOENT, "No such file or directory", "a.yaml"), 1, "No such file or directory: a.yaml"),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "a.yaml"),
+            1,
+            "No such file or directory: a.yaml",
+        ),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "Error: No space left on device"),
         (OSError("no errno"), 1, "This should not happen (OSError: no errno)"),
         (ZeroDivisionError("division by zero"), 1, "This should not happen (ZeroDivisionError: division by zero)"),

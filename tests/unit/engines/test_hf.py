@@ -73,9 +73,8 @@ def test_threads_that_name_different_adapters_do_not_disturb_each_other(engine: 
     wrong: list[str | None] = []
 
     def work(name: str | None) -> None:
-        for _ in range(5):
-            if engine.score([prompt], list(TOKENS), adapter=name) != expected[name]:
-                wrong.append(name)
+        scores = [engine.score([prompt], list(TOKENS), adapter=name) for _ in range(5)]
+        wrong.extend(name for score in scores if score != expected[name])
 
     threads = [threading.Thread(target=work, args=(name,)) for name in names * 2]
     for thread in threads:

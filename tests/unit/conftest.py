@@ -24,12 +24,16 @@ SIZE = {
 
 
 def save_phi3(folder: Path, *, opens: bool) -> Path:
-    """Saves a Phi-3 with the vocabulary layout of Octopus v4: 32,000 pieces, Phi-3's markers from 32000, functional tokens from 32011."""
+    """Saves a Phi-3 in the vocabulary layout of Octopus v4: Phi-3's markers from 32000, functional tokens from 32011."""
     pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", *string.printable[:94]]
     pieces += [f"piece{index}" for index in range(32_000 - len(pieces))]
     tokenizer = Tokenizer(
         models.BPE(
-            {piece: index for index, piece in enumerate(pieces)}, [], unk_token="<unk>", byte_fallback=True, fuse_unk=True
+            {piece: index for index, piece in enumerate(pieces)},
+            [],
+            unk_token="<unk>",
+            byte_fallback=True,
+            fuse_unk=True,
         )
     )
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
@@ -42,7 +46,11 @@ def save_phi3(folder: Path, *, opens: bool) -> Path:
     if opens:
         tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="<|endoftext|>", pad_token="<|endoftext|>", unk_token="<unk>"
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        unk_token="<unk>",
     )
     fast.save_pretrained(folder)
     torch.manual_seed(0)
@@ -54,7 +62,9 @@ def save_phi3(folder: Path, *, opens: bool) -> Path:
 def save_llama(folder: Path, seed: int = 0, hidden: int = 32) -> Path:
     """Saves a byte-level Llama with ChatML markers and tied embeddings, the layout of the embedded base."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {piece: index for index, piece in enumerate(["<|endoftext|>", "<|im_start|>", "<|im_end|>", *alphabet])}
+    vocabulary = {
+        piece: index for index, piece in enumerate(["<|endoftext|>", "<|im_start|>", "<|im_end|>", *alphabet])
+    }
     tokenizer = Tokenizer(models.BPE(vocabulary, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

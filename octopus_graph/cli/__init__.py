@@ -1,0 +1,79 @@
+"""The command line.
+
+    ask, route      the main job: a question, or a file of them
+    graph           what a graph file says, drawn and checked
+    models, train   model files; the router's and the edges' adapters
+    doctor          what is installed, found and reachable
+
+Modules load what they need inside their commands: `--help` loads no torch, no LangGraph and no model.
+"""
+
+import os
+import signal
+import sys
+import warnings
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+from octopus_graph.cli import graphs, models, train
+from octopus_graph.cli.ask import ask
+from octopus_graph.cli.doctor import doctor
+from octopus_graph.cli.guard import MISUSED, Guard
+from octopus_graph.cli.route import route
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="octopus-graph",
+    cls=Guard,
+    help="A graph of language models that behaves like one model.",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(ask)
+app.command()(route)
+app.add_typer(graphs.app, name="graph")
+app.add_typer(models.app, name="models")
+app.add_typer(train.app, name="train")
+app.command()(doctor)
+
+
+@app.callback(invoke_without_command=True)
+def octopus_graph(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """A graph of language models that behaves like one model."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("octopus-graph"))
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(MISUSED)
+    if not debug:
+        _quiet_libraries()
+
+
+def main() -> None:
+    """Runs the command line in a process of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character shows it another way
+    # Ends by an exception, so that temporary files go: nothing half-written stays behind.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    app()
+
+
+def _quiet_libraries() -> None:
+    """Keeps the libraries' own bars, notes and warnings out of stderr, which belongs to this program's user."""
+    warnings.simplefilter("ignore")
+    for name, value in {
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }.items():
+        os.environ.setdefault(name, value)

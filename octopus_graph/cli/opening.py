@@ -1,0 +1,76 @@
+"""Graph files opened: as a router, as a graph that runs, or as one that only shows its shape."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from octopus_graph.cli.output import spinner
+from octopus_graph.errors import UnknownExpertError
+
+if TYPE_CHECKING:
+    from octopus_graph.router import OctopusRouter
+    from octopus_graph.spec import GraphSpec
+
+__all__ = ["check_experts", "load_router", "open_graph", "open_router", "outline"]
+
+
+def load_router(spec: "GraphSpec") -> "OctopusRouter":
+    """Loads the router that a graph file names. Tests put a double in its place."""
+    from octopus_graph.spec import build_router
+
+    with spinner("Loading the router …"):
+        return build_router(spec)
+
+
+def open_router(graph: str, experts: Sequence[str] | None) -> "tuple[OctopusRouter, Sequence[str]]":
+    """Opens the router of a graph.
+
+    Args:
+        graph: A file, or the name of a shipped graph.
+        experts: The only candidates; `None` for every expert of the graph.
+
+    Returns:
+        The router and its candidates.
+    """
+    from octopus_graph.spec import load_spec
+
+    spec = load_spec(graph)
+    check_experts(spec, experts)
+    return load_router(spec), list(experts or spec.experts)
+
+
+def open_graph(graph: str, experts: Sequence[str] | None, *, dry_run: bool) -> Any:
+    """Opens a graph and compiles it.
+
+    Args:
+        graph: A file, or the name of a shipped graph.
+        experts: The experts allowed; only checked here, as they are a run's own affair.
+        dry_run: Put an echo in the place of each expert.
+
+    Returns:
+        The compiled graph.
+    """
+    from octopus_graph.spec import build_graph, load_spec
+
+    spec = load_spec(graph)
+    check_experts(spec, experts)
+    return build_graph(spec, dry_run=dry_run, router=load_router(spec)).graph.compile(name="octopus")
+
+
+def outline(spec: "GraphSpec") -> Any:
+    """Compiles a graph for its shape: every name is checked, and no model is loaded."""
+    from octopus_graph.spec import build_graph
+    from octopus_graph.testing import scripted_router
+
+    router = scripted_router({}, experts=_known(spec))
+    return build_graph(spec, dry_run=True, router=router).graph.compile(name="octopus")
+
+
+def check_experts(spec: "GraphSpec", experts: Sequence[str] | None) -> None:
+    """Checks an allow-list before anything is loaded.
+
+    Raises:
+        UnknownExpertError: If it names an expert the graph has not.
+    """
+    for name in experts or ():
+        if name not in spec.experts:
+            raise UnknownExpertError(name, list(spec.experts), where="--expert")

@@ -1,0 +1,238 @@
+"""The nodes of the graph: state in, `Command` out.
+
+    route     the first decision               -> an expert, or finish where none is sure enough
+    <expert>  its answer, then its edge router -> a neighbour, or finish
+    finish    the answer of the run
+
+What waits is an effect, so each of them stands here once for sync and async.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langgraph.config import get_config, get_stream_writer
+from langgraph.runtime import get_runtime
+from langgraph.types import Command, Overwrite
+
+from octopus_graph.codec import Done
+from octopus_graph.effects import Blocking, Logic
+from octopus_graph.errors import UnknownExpertError
+from octopus_graph.experts import Expert, ask_in_turn
+from octopus_graph.router import OctopusRouter, RouterDecision
+from octopus_graph.state import Decision, Hop, OctopusContext, OctopusState
+from octopus_graph.tokens import END
+from octopus_graph.turns import briefing, handoff, mended, pending_call, previous_turns, request_of
+
+__all__ = ["FINISH", "ROUTE", "Nodes"]
+
+ROUTE = "route"
+FINISH = "finish"
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The logic of every node of one graph.
+
+    Attributes:
+        experts: By name, in the order they were given.
+        router: Decides.
+        fallback: The expert that takes what the router is not sure of.
+        defaults: The context of runs that set none.
+    """
+
+    experts: Mapping[str, Expert]
+    router: OctopusRouter
+    fallback: str | None
+    defaults: OctopusContext
+
+    def neighbours(self, expert: Expert) -> tuple[str, ...]:
+        """Returns who may be asked after an expert."""
+        if expert.neighbours is not None:
+            return expert.neighbours
+        return tuple(name for name in self.experts if name != expert.name)
+
+    def route(self, state: OctopusState) -> Logic[Command[str]]:
+        """Begins a turn: decides who is asked first."""
+        context = self._context()
+        messages = state["messages"]
+        request = request_of(messages)
+        allowed = self._allowed(context)
+        chosen: RouterDecision = yield Blocking(
+            partial(
+                self.router.decide,
+                request,
+                allowed,
+                previous=previous_turns(messages, self.router.tokens),
+                rewrite=context.rewrite,
+            )
+        )
+        decision = _decision(ROUTE, chosen, request)
+        if chosen.confidence < context.min_confidence and chosen.expert != self.fallback:
+            fallback = self.fallback if self.fallback in allowed else None
+            token = END if fallback is None else self.router.tokens.token(fallback)
+            # The rewrite was made for another expert.
+            decision = Decision({**decision, "expert": fallback, "token": token, "query": request, "rewritten": False})
+        # Overwrite: the channel adds up, and the hops of the turn before must not count against this one's budget.
+        update = {"request": request, "hops": Overwrite([])}
+        return _onwards(decision, update, mended(messages))
+
+    def answer(self, expert: Expert, state: OctopusState) -> Logic[Command[str]]:
+        """Has an expert answer, then decides who is asked next."""
+        context = self._context()
+        call = pending_call(state["messages"], expert.name)
+        query = str(call["args"]["query"])  # from the message and not the decision: a human may have edited it
+        rewritten = query != state["request"]
+        chat = briefing(state["messages"], state["hops"], query, rewritten=rewritten)
+        started = time.perf_counter()
+        answer, server, error = yield from ask_in_turn(self._line(expert, context), query, chat, state, get_config())
+        decision = state["decision"]
+        hop = Hop(
+            expert=expert.name,
+            token=self.router.tokens.token(expert.name),
+            query=query,
+            rewritten=rewritten,
+            answer=answer.text,
+            confidence=decision["confidence"],
+            top=decision["top"],
+            decide_ms=decision["decide_ms"],
+            rewrite_ms=decision["rewrite_ms"],
+            expert_ms=_ms(time.perf_counter() - started),
+            served_by=None if server is expert else server.name,
+            error=error,
+        )
+        get_stream_writer()({"event": "hop", **hop})
+        said = ToolMessage(
+            answer.text,
+            name=expert.name,
+            tool_call_id=call["id"],
+            additional_kwargs={"message_id": answer.message_id} if answer.message_id else {},
+        )
+        following = yield from self._next(expert, state, [*state["hops"], hop], context)
+        return _onwards(following, {"hops": [hop]}, [said])
+
+    def finish(self, state: OctopusState) -> Logic[dict[str, Any]]:
+        """Ends a turn: makes one answer of the hops'."""
+        yield from ()  # nothing to wait for
+        hops = state["hops"]
+        match hops:
+            case []:
+                message = AIMessage(_abstention(state["decision"]))
+            case [hop]:
+                message = AIMessage(hop["answer"], id=_streamed_id(state["messages"]))
+            case _:
+                parts = (f"## {hop['expert'].replace('_', ' ').capitalize()}\n\n{hop['answer']}" for hop in hops)
+                message = AIMessage("\n\n".join(parts))
+        path = [hop["expert"] for hop in hops]
+        get_stream_writer()({"event": "answer", "answer": str(message.text), "path": path})
+        return {"messages": [message]}
+
+    def _next(
+        self, expert: Expert, state: OctopusState, hops: Sequence[Hop], context: OctopusContext
+    ) -> Logic[Decision | None]:
+        """Decides who is asked after an expert; `None` where there is nothing to decide."""
+        if len(hops) >= context.max_hops:
+            return None
+        request = state["request"]
+        asked = {(name, _plain(hop["query"])) for hop in hops for name in (hop["expert"], hop["served_by"])}
+        allowed = self._allowed(context)
+        candidates = [name for name in self.neighbours(expert) if name in allowed]
+        if context.rewrite == "never":  # everybody would be asked the request itself
+            candidates = [name for name in candidates if (name, _plain(request)) not in asked]
+        done = [Done(hop["token"], hop["query"] if hop["rewritten"] else None, hop["answer"]) for hop in hops]
+        previous = previous_turns(state["messages"], self.router.tokens)
+        while candidates:
+            chosen: RouterDecision = yield Blocking(
+                partial(
+                    self.router.decide,
+                    request,
+                    candidates,
+                    adapter=expert.name,
+                    previous=previous,
+                    done=done,
+                    rewrite=context.rewrite,
+                )
+            )
+            decision = _decision(expert.name, chosen, request)
+            if chosen.expert is None:
+                return decision
+            if chosen.confidence < context.min_confidence:
+                return Decision({**decision, "expert": None, "token": END, "query": request, "rewritten": False})
+            if (chosen.expert, _plain(decision["query"])) not in asked:
+                return decision
+            candidates.remove(chosen.expert)  # it would be asked the same again: who else?
+        return None
+
+    def _context(self) -> OctopusContext:
+        """Returns what the caller set, over the graph's defaults."""
+        given: Any = get_runtime(OctopusContext).context
+        if not isinstance(given, OctopusContext):  # none, or that of a graph this one is a part of
+            return self.defaults
+        return self.defaults.model_copy(update={name: getattr(given, name) for name in given.model_fields_set})
+
+    def _allowed(self, context: OctopusContext) -> list[str]:
+        if context.experts is None:
+            return list(self.experts)
+        for name in context.experts:
+            if name not in self.experts:
+                raise UnknownExpertError(name, list(self.experts), where="the experts allowed")
+        return [name for name in self.experts if name in context.experts]
+
+    def _line(self, expert: Expert, context: OctopusContext) -> list[Expert]:
+        """Returns an expert and those that stand in for it, one after the other; nobody twice."""
+        allowed = self._allowed(context)
+        line = [expert]
+        while (name := line[-1].fallback) in allowed and self.experts[name] not in line:
+            line.append(self.experts[name])
+        return line
+
+
+def _decision(by: str, chosen: RouterDecision, request: str) -> Decision:
+    return Decision(
+        by=by,
+        expert=chosen.expert,
+        token=chosen.token,
+        query=request if chosen.rewrite is None else chosen.rewrite,
+        rewritten=chosen.rewrite is not None,
+        confidence=chosen.confidence,
+        top=[[name, probability] for name, probability in chosen.top],
+        decide_ms=_ms(chosen.latency_ms / 1e3),
+        rewrite_ms=_ms(chosen.rewrite_ms / 1e3),
+    )
+
+
+def _onwards(decision: Decision | None, update: dict[str, Any], messages: list[AnyMessage]) -> Command[str]:
+    """Goes where a decision says, and writes it down."""
+    if decision is None:
+        return Command(goto=FINISH, update=update | {"messages": messages})
+    get_stream_writer()({"event": "decision", **decision})
+    update = update | {"decision": decision}
+    if decision["expert"] is None:
+        return Command(goto=FINISH, update=update | {"messages": messages})
+    call = handoff(decision["expert"], decision["query"])
+    return Command(goto=decision["expert"], update=update | {"messages": [*messages, call]})
+
+
+def _abstention(decision: Decision) -> str:
+    named = ", ".join(f"{name} ({probability:.0%})" for name, probability in decision["top"])
+    return f"No expert is sure enough to be asked; the likeliest are {named}: please say more about what you need."
+
+
+def _streamed_id(messages: Sequence[AnyMessage]) -> str | None:
+    """Returns the id under which the last answer was streamed, so that clients do not show it twice.
+
+    An id some message of the thread bears already is not taken: the answer would replace that message.
+    """
+    streamed = messages[-1].additional_kwargs.get("message_id") if messages else None
+    return None if any(message.id == streamed for message in messages) else streamed
+
+
+def _plain(query: str) -> str:
+    return " ".join(query.split()).casefold()
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1e3, 3)

@@ -1,0 +1,168 @@
+"""What may stand in a graph file. The JSON Schema for editors is made of these models."""
+
+import re
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, model_validator
+
+from octopus_graph.errors import SpecError
+from octopus_graph.spec.document import Document, FieldPath, dotted
+from octopus_graph.state import OctopusContext
+
+__all__ = ["EMBEDDED", "ExpertSpec", "GraphSpec", "HuggingFaceModel", "RouterSpec", "UrlModel"]
+
+EMBEDDED = "embedded"
+
+
+def _environment_name(value: str) -> str:
+    """Accepts `NAME` and `${NAME}`. Lower-case letters are in most keys and in no usual variable name."""
+    match = re.fullmatch(r"\$\{([A-Z][A-Z0-9_]*)\}|([A-Z][A-Z0-9_]*)", value)
+    if match is None:
+        raise ValueError("name an environment variable in capital letters, such as MY_API_KEY, never the key itself")
+    return match[1] or match[2]
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # a broken port or IPv6 address
+        usable = False
+        parts = urlsplit("")
+    if not usable:
+        raise ValueError("write an address such as http://127.0.0.1:8000/v1")
+    if parts.username or parts.password or parts.query:
+        raise ValueError("an address holds no user, password or query; name the variable that holds the key in api_key_env")
+    return value
+
+
+def _provider_model(value: str) -> str:
+    if ":" not in value and "/" in value:
+        raise ValueError("a Hugging Face model is written {huggingface: org/name}, others provider:name")
+    return value
+
+
+EnvironmentName = Annotated[str, AfterValidator(_environment_name)]
+ExpertName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HuggingFaceModel(_Section):
+    """A model of the Hugging Face hub, in this process or at one of its inference providers."""
+
+    huggingface: str = Field(min_length=1, description="A Hugging Face id, or the folder of a model (relative to this file)")
+    provider: str | None = Field(
+        None,
+        min_length=1,
+        description="Ask an inference provider, such as auto or hf-inference; unset: the model runs in this process",
+    )
+    api_key_env: EnvironmentName | None = Field(None, description="The environment variable with the provider's key")
+
+    @model_validator(mode="after")
+    def _key_for_somebody(self) -> "HuggingFaceModel":
+        if self.api_key_env and not self.provider:
+            raise ValueError("api_key_env is for a provider: name one, or remove api_key_env")
+        return self
+
+
+class UrlModel(_Section):
+    """A model behind an address that speaks OpenAI's chat completions."""
+
+    url: Annotated[str, AfterValidator(_url)] = Field(description="The address up to and including /v1")
+    model: str = Field(min_length=1, description="What the server calls the model")
+    api_key_env: EnvironmentName | None = Field(None, description="The environment variable with the key, if it wants one")
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "(name)"
+    if isinstance(value, HuggingFaceModel) or (isinstance(value, dict) and "huggingface" in value):
+        return "(huggingface)"
+    if isinstance(value, UrlModel) or (isinstance(value, dict) and "url" in value):
+        return "(url)"
+    return None
+
+
+# The tags are part of pydantic's error locations; no field can bear a name in parentheses, so they are told apart there.
+Model = Annotated[
+    Annotated[str, Field(min_length=1), AfterValidator(_provider_model), Tag("(name)")]
+    | Annotated[HuggingFaceModel, Tag("(huggingface)")]
+    | Annotated[UrlModel, Tag("(url)")],
+    Discriminator(
+        _kind,
+        custom_error_type="model_kind",
+        custom_error_message="write embedded, provider:name, {{huggingface: org/name}} or {{url: …, model: …}}",
+    ),
+]
+
+
+class RouterSpec(_Section):
+    """Who decides."""
+
+    model: str = Field(
+        EMBEDDED,
+        min_length=1,
+        description="embedded: the router that comes with octopus-graph; a folder with router.json (relative to this file);"
+        " or a Hugging Face id of a model that holds the functional tokens itself",
+    )
+    format: Literal["chatml", "v4"] | None = Field(None, description="The prompt format of a model without router.json")
+
+
+class ExpertSpec(_Section):
+    """Somebody to ask."""
+
+    description: str = Field(min_length=1, description="What it is good for, in a sentence")
+    model: Model = Field(
+        EMBEDDED,
+        description="embedded: the model that comes with octopus-graph; provider:name as LangChain's init_chat_model has it,"
+        " such as openai:gpt-4o-mini; {huggingface: id}; or {url: address, model: name, api_key_env: VARIABLE}",
+    )
+    system_prompt: str = Field("", description="What the model is told before every question")
+    neighbours: Literal["*"] | list[str] = Field("*", description="Who may be asked after it; * is every other expert")
+    timeout: float | None = Field(None, gt=0, allow_inf_nan=False, description="The most seconds an attempt may take")
+    retries: int = Field(0, ge=0, le=10, description="How many further attempts follow a failed one")
+    fallback: str | None = Field(None, description="The expert that is asked when the last attempt failed")
+
+
+class GraphSpec(_Section):
+    """A graph file.
+
+    Example:
+        >>> spec = GraphSpec(version=1, experts={"math": ExpertSpec(description="Calculates")})
+        >>> spec.experts["math"].model
+        'embedded'
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(title="octopus.yaml", extra="forbid", frozen=True)
+
+    version: Literal[1] = Field(description="The version of this format")
+    router: RouterSpec = Field(default_factory=RouterSpec)
+    defaults: OctopusContext = Field(
+        default_factory=OctopusContext, description="What a run's settings are where the caller says nothing"
+    )
+    fallback: str | None = Field(
+        None, description="The expert that takes requests below min_confidence; without one they are declined"
+    )
+    experts: dict[ExpertName, ExpertSpec] = Field(min_length=1, description="The experts by name; the router must know each")
+
+    _document: Document | None = PrivateAttr(None)
+
+    @property
+    def document(self) -> Document | None:
+        """The file it was read from; `None` for a spec made in code."""
+        return self._document
+
+    def read_from(self, document: Document) -> "GraphSpec":
+        """Remembers the file, so that later errors can point into it, and returns the spec."""
+        self._document = document
+        return self
+
+    def error(self, path: FieldPath, message: str) -> SpecError:
+        """Makes the error that names file, line and field, or the field alone where there is no file."""
+        if self._document is None:
+            return SpecError(f"{dotted(path)}{message}")
+        return self._document.error(path, message)

@@ -1,0 +1,102 @@
+"""Samples: what bears a loss is what the router will have to emit, and training reads what inference reads."""
+
+from octopus_graph.codec import CHATML, Done, Turn
+from octopus_graph.tokens import END, PAPER_EXPERTS, FunctionalTokens
+from octopus_graph.training.data import Multipart, PathHop, Previous, Question, Request
+from octopus_graph.training.mixture import Rows, edge_samples, router_samples, split
+from octopus_graph.training.samples import (
+    CHOICE,
+    HOP,
+    TEXT,
+    Sample,
+    compose,
+    multipart_sample,
+    question_sample,
+    request_sample,
+)
+
+TOKENS = FunctionalTokens(PAPER_EXPERTS)
+REQUEST = Request(id="m", request="derive x^3 pls", expert="math", rewrite="Derive x^3.", answer="3x^2.")
+TWO = Multipart(
+    id="t",
+    request="derive x^3, then who found calculus?",
+    hops=(
+        PathHop(expert="math", query="Derive x^3.", answer="3x^2."),
+        PathHop(expert="history", query="Who found calculus?", answer="Newton and Leibniz."),
+    ),
+)
+
+
+def emitted(sample: Sample) -> list[tuple[str, int]]:
+    return [(segment.text, loss) for segment, loss in sample.target]
+
+
+def text(sample: Sample) -> str:
+    return "".join(segment.text for segment in sample.prompt) + "".join(segment.text for segment, _ in sample.target)
+
+
+def test_a_request_is_routed_rewritten_and_ended() -> None:
+    assert emitted(request_sample(REQUEST, TOKENS, CHATML, stop=True)) == [
+        ("<nexa_4>", CHOICE),
+        (" ('", TEXT),
+        ("Derive x^3.", TEXT),
+        ("')<nexa_end>", TEXT),
+        ("3x^2.", 0),
+        ("<|im_end|>", 0),
+        (END, HOP),
+    ]
+
+
+def test_a_request_that_needs_no_rewrite_is_closed_at_once() -> None:
+    plain = REQUEST.model_copy(update={"rewrite": ""})
+    assert emitted(request_sample(plain, TOKENS, CHATML, stop=False)) == [("<nexa_4>", CHOICE), (END, TEXT)]
+
+
+def test_a_whole_run_reads_as_the_prompts_of_its_decisions_do() -> None:
+    whole = text(multipart_sample(TWO, TOKENS, CHATML))
+    done = [Done(TOKENS.token(hop.expert), hop.query, hop.answer) for hop in TWO.hops]
+    for hops in range(3):
+        prompt = "".join(segment.text for segment in CHATML.prompt(TWO.request, (), done[:hops]))
+        assert whole.startswith(prompt)
+
+
+def test_a_follow_up_carries_the_turn_before() -> None:
+    row = REQUEST.model_copy(update={"previous": (Previous(request="derive x^2", expert="math"),)})
+    prompt = CHATML.prompt("derive x^3 pls", [Turn("derive x^2", "<nexa_4>")])
+    assert request_sample(row, TOKENS, CHATML, stop=False).prompt == prompt
+
+
+def test_an_edge_learns_only_what_follows_its_own_answer() -> None:
+    losses = [loss for _, loss in emitted(multipart_sample(TWO, TOKENS, CHATML, only="math"))]
+    tokens = [(piece, loss) for piece, loss in emitted(multipart_sample(TWO, TOKENS, CHATML, only="math")) if loss]
+    assert tokens[0] == ("<nexa_6>", HOP)
+    assert tokens[-1] == ("')<nexa_end>", TEXT)
+    assert losses[-1] == 0  # whether to end after history is history's to learn
+    assert [piece for piece in emitted(multipart_sample(TWO, TOKENS, CHATML, only="history")) if piece[1]] == [
+        (END, HOP)
+    ]
+
+
+def test_a_question_may_carry_its_choices() -> None:
+    row = Question(question="2 + 2?", choices="A. 3\nB. 4", expert="math")
+    assert "B. 4" in text(question_sample(row, TOKENS, CHATML, with_choices=True, stop=False))
+    assert "B. 4" not in text(question_sample(row, TOKENS, CHATML, with_choices=False, stop=False))
+
+
+def test_joined_requests_have_two_experts_and_nothing_held_out_is_joined() -> None:
+    rows = [
+        Request(id=f"{expert}-{index}", request=f"{expert} question {index}", expert=expert)
+        for expert in ("math", "law", "history")
+        for index in range(30)
+    ]
+    learn, unseen = split(Rows(rows, [TWO], []))
+    assert len(learn.requests) + len(unseen.requests) == 90
+    assert unseen.requests
+    made = compose(learn.requests, 50, seed=1)
+    assert len(made) == 50
+    assert all(row.hops[0].expert != row.hops[1].expert for row in made)
+    assert compose(learn.requests, 5, seed=1) == made[:5]
+    seen = "\n".join(text(sample) for sample in router_samples(learn, TOKENS, CHATML, composed=50, seed=1))
+    seen += "\n".join(text(sample) for sample in edge_samples("math", learn, TOKENS, CHATML, composed=20, seed=1))
+    lines = {row.request for row in unseen.requests}
+    assert not [line for line in lines if f"{line}<" in seen or f"{line} " in seen or f"{line}\n" in seen]
