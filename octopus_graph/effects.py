@@ -17,10 +17,11 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableSequence
+from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import merge_configs
 from typing_extensions import override
 
@@ -227,8 +228,14 @@ async def _awaited(runnable: Runnable[Any, Any], value: Any, config: RunnableCon
 
 
 def _is_async_only(runnable: Any) -> bool:
+    """Says whether a function without a sync form stands in a runnable, a chain or a graph."""
     if isinstance(runnable, RunnableLambda):
-        return not hasattr(runnable, "func")  # pyright: ignore[reportUnknownArgumentType]
-    # A graph: function nodes keep None where there is no sync function.
+        return not hasattr(cast(Any, runnable), "func")
+    if isinstance(runnable, RunnableSequence):
+        return any(_is_async_only(step) for step in cast(Any, runnable).steps)
+    if isinstance(runnable, RunnableBindingBase):
+        return _is_async_only(cast(Any, runnable).bound)
     nodes: dict[str, Any] = getattr(runnable, "nodes", None) or {}
-    return any(getattr(getattr(node, "bound", None), "func", runnable) is None for node in nodes.values())
+    # The function nodes of a graph hold None where there is no sync function.
+    bound = [getattr(node, "bound", None) for node in nodes.values()]
+    return any(getattr(node, "func", node) is None for node in bound)

@@ -236,12 +236,13 @@ def _read(output: Any) -> Answer:
 
 def _last_message(output: Any) -> Any:
     """Returns the last message where the output is a graph's state or a list of messages, else the output."""
-    messages: Any = (
-        cast(dict[str, Any], output)["messages"] if isinstance(output, dict) and "messages" in output else output
-    )
-    if isinstance(messages, list) and messages and isinstance(messages[-1], BaseMessage):
-        return cast(list[Any], messages)[-1]
-    return messages
+    said = output
+    if isinstance(output, dict):
+        said = cast(dict[str, Any], output).get("messages", cast(Any, output))
+    if isinstance(said, list):
+        messages = cast(list[Any], said)
+        return messages[-1] if messages and isinstance(messages[-1], BaseMessage) else messages
+    return said
 
 
 def _reason(error: Exception) -> str:

@@ -6,7 +6,7 @@
 into one sentence with file, line and field, `building` makes the parts. Secrets are never in a file; it names environment variables.
 """
 
-from octopus_graph.spec.building import BuiltGraph, build_graph
+from octopus_graph.spec.building import BuiltGraph, build_graph, build_router
 from octopus_graph.spec.loading import SHIPPED, json_schema, load_spec
 from octopus_graph.spec.models import ExpertSpec, GraphSpec, HuggingFaceModel, RouterSpec, UrlModel
 
@@ -19,6 +19,7 @@ __all__ = [
     "RouterSpec",
     "UrlModel",
     "build_graph",
+    "build_router",
     "json_schema",
     "load_spec",
 ]

@@ -24,7 +24,7 @@ SIZE = {
 
 
 def save_phi3(folder: Path, *, opens: bool) -> Path:
-    """Saves a Phi-3 in the vocabulary layout of Octopus v4: Phi-3's markers from 32000, functional tokens from 32011."""
+    """Saves a Phi-3 laid out as Octopus v4: Phi-3's markers from 32000, functional tokens from 32011."""
     pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", *string.printable[:94]]
     pieces += [f"piece{index}" for index in range(32_000 - len(pieces))]
     tokenizer = Tokenizer(

@@ -1,0 +1,186 @@
+"""Chat models for experts. Each function is the door to one kind, and says what to install where its package is missing.
+
+    local_chat               a transformers model in this process, shared by any number of experts
+    huggingface_chat         the same, by Hugging Face id or folder
+    hosted_chat              a Hugging Face model at an inference provider, through langchain-huggingface
+    openai_compatible_chat   an address that speaks OpenAI's chat completions
+    named_chat               anything LangChain's init_chat_model names, such as "openai:gpt-4o-mini"
+
+Retries are the expert's business: clients that retry by themselves are told not to, or the two would multiply.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models import BaseChatModel
+from pydantic import SecretStr
+
+from octopus_graph import weights
+from octopus_graph.errors import ConfigurationError, MissingExtraError
+
+if TYPE_CHECKING:  # loads torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from octopus_graph.engines.chat.local import SharedModel
+
+__all__ = [
+    "hosted_chat",
+    "huggingface_chat",
+    "huggingface_model",
+    "loaded_model",
+    "local_chat",
+    "named_chat",
+    "openai_compatible_chat",
+]
+
+HOSTED_TOKENS = 512
+
+
+def loaded_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> "SharedModel":
+    """Makes a model that is in memory already sharable.
+
+    Raises:
+        MissingExtraError: If the extra `local` is not installed.
+    """
+    local = _local()
+    return local.SharedModel(str(model.name_or_path).rstrip("/").rpartition("/")[2], lambda: (model, tokenizer))
+
+
+def huggingface_model(model: str) -> "SharedModel":
+    """Names a model that is fetched and loaded when it is first needed.
+
+    Args:
+        model: A Hugging Face id, or a model folder; a folder is checked at once.
+
+    Raises:
+        MissingExtraError: If the extra `local` is not installed.
+        ModelNotFoundError: If it is neither a folder nor an id.
+        WeightsError: If the folder holds no whole model.
+    """
+    local = _local()
+
+    def load() -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+        from octopus_graph.engines.hf.loading import load_base
+
+        return load_base(weights.resolve(model))
+
+    if model.count("/") != 1 or Path(model).expanduser().is_dir():  # no hub id: what is wrong with it can be said now
+        weights.resolve(model)
+    return local.SharedModel(model, load)
+
+
+def local_chat(shared: "SharedModel", **settings: Any) -> BaseChatModel:
+    """Makes a chat model over a shared model.
+
+    Example:
+        >>> base = loaded_model(*router.engine.base)  # doctest: +SKIP
+        >>> tutor = local_chat(base, max_seconds=60)  # doctest: +SKIP
+
+    Args:
+        shared: The model; its memory is taken once for all who share it.
+        settings: Fields of `LocalChat`: `max_new_tokens`, `temperature`, `repetition_penalty`, `context`, `max_seconds`.
+
+    Raises:
+        MissingExtraError: If the extra `local` is not installed.
+    """
+    return _local().LocalChat(shared=shared, **settings)
+
+
+def huggingface_chat(model: str, **settings: Any) -> BaseChatModel:
+    """Makes a chat model that runs a Hugging Face model in this process.
+
+    Args:
+        model: A Hugging Face id, or a model folder.
+        settings: As for `local_chat`.
+
+    Raises:
+        As `huggingface_model`.
+    """
+    return local_chat(huggingface_model(model), **settings)
+
+
+def hosted_chat(model: str, provider: str, api_key: str | None = None, *, timeout: float | None = None) -> BaseChatModel:
+    """Makes a chat model that asks one of Hugging Face's inference providers.
+
+    Args:
+        model: A Hugging Face id.
+        provider: The provider's name, or `auto`.
+        api_key: The provider's or Hugging Face's key; `None` for the one the hub's client is logged in with.
+        timeout: The most seconds a request may take.
+
+    Raises:
+        MissingExtraError: If the extra `local` is not installed.
+        ConfigurationError: If langchain-huggingface refuses the settings.
+    """
+    try:
+        from langchain_huggingface import ChatHuggingFace, HuggingFaceEndpoint
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("local", f"Asking {provider} for {model}") from error
+    settings: dict[str, Any] = {"repo_id": model, "provider": provider, "task": "conversational"}
+    settings |= {"huggingfacehub_api_token": api_key, "max_new_tokens": HOSTED_TOKENS}
+    if timeout is not None:
+        settings["timeout"] = max(1, round(timeout))
+    try:
+        return ChatHuggingFace(llm=HuggingFaceEndpoint(**settings))
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"The model {model} cannot be set up at {provider}: {_first_line(error)}.") from error
+
+
+def openai_compatible_chat(
+    url: str, model: str, api_key: str | None = None, *, timeout: float | None = None
+) -> BaseChatModel:
+    """Makes a chat model that asks an address which speaks OpenAI's chat completions: vLLM, llama.cpp, Ollama, a gateway.
+
+    Args:
+        url: The address up to and including `/v1`.
+        model: What the server calls the model.
+        api_key: The key, if it wants one. No other key is ever sent there, not even that in `OPENAI_API_KEY`.
+        timeout: The most seconds a request may take.
+
+    Raises:
+        MissingExtraError: If the extra `openai` is not installed.
+    """
+    try:
+        from langchain_openai import ChatOpenAI
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("openai", f"Asking {url}") from error
+    key = SecretStr(api_key or "none")
+    # An organisation, too, is taken from the environment unless something is said; the empty one is not sent.
+    return ChatOpenAI(
+        base_url=url, model=model, api_key=key, timeout=timeout, max_retries=0, organization="", use_responses_api=False
+    )
+
+
+def named_chat(name: str) -> BaseChatModel:
+    """Makes a chat model by LangChain's name for it; its key is where LangChain looks for it, such as `OPENAI_API_KEY`.
+
+    Args:
+        name: `provider:model`, or a model whose provider init_chat_model can tell.
+
+    Raises:
+        MissingExtraError: If the extra `openai` is needed and not installed.
+        ConfigurationError: If there is no such provider, its package is not installed, or its key is missing.
+    """
+    from langchain.chat_models import init_chat_model
+
+    try:
+        return init_chat_model(name)
+    except ImportError as error:
+        if "langchain-openai" in str(error):
+            raise MissingExtraError("openai", f"The model {name}") from error
+        raise ConfigurationError(f"The model {name} needs a package that is not installed: {_first_line(error)}") from error
+    except Exception as error:  # every provider's client has errors of its own for a missing key
+        raise ConfigurationError(f"The model {name} cannot be set up: {_first_line(error)}") from error
+
+
+def _local() -> Any:
+    try:
+        from octopus_graph.engines.chat import local
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("local", "A chat model in this process") from error
+    return local
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
