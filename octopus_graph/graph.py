@@ -15,7 +15,7 @@ from octopus_graph.state import OctopusContext, OctopusInput, OctopusState
 
 __all__ = ["create_octopus_graph"]
 
-_RESERVED = {ROUTE, FINISH, START, END, "end"}  # nodes, and what a decision calls the end
+_RESERVED = {ROUTE, FINISH, "end"}  # nodes, and what a decision calls the end
 
 
 def create_octopus_graph(
@@ -80,7 +80,7 @@ def _by_name(experts: Sequence[Expert], router: OctopusRouter) -> dict[str, Expe
     for expert in experts:
         if expert.name in by_name:
             raise ConfigurationError(f"Two experts are named {expert.name!r}: rename one of them.")
-        if expert.name in _RESERVED:
+        if expert.name in _RESERVED or expert.name.startswith("__"):  # LangGraph's own names begin so
             raise ConfigurationError(f"The graph itself has a {expert.name!r}: give that expert another name.")
         if expert.name not in router.experts:
             raise UnknownExpertError(expert.name, list(router.experts), where="the router")

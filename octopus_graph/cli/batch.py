@@ -1,29 +1,31 @@
 """Files of requests: JSON Lines in, JSON Lines out, a few rows in memory at a time.
 
-A row keeps its keys and gains those of the command. A value of its own under such a key moves to `given`, so a labelled file keeps its
-labels. A row that cannot be used gains `error`; the others are still done, and the command ends with exit code 1.
+A row keeps its keys and gains those of the command. A value of its own under such a key moves to `given`, so a labelled
+file keeps its labels. A row that cannot be used gains `error`; the others are still done, and the command ends with
+exit code 1.
 """
 
 import json
 import math
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, TextIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 import typer
 
 from octopus_graph.cli.guard import FAILED
 from octopus_graph.cli.output import clip, dump, emit, err
-from octopus_graph.errors import InputError
+from octopus_graph.cli.sink import open_sink, refuse_path
+from octopus_graph.errors import ExpertError, InputError, ParseError
 
-__all__ = ["Row", "run"]
+__all__ = ["ROW_ERRORS", "Row", "run"]
+
+ROW_ERRORS = (InputError, ExpertError, ParseError)  # the fault of one row; any other would meet the next row too
 
 FIELDS = ("request", "query", "question")
 DISPLACED = "given"
@@ -62,7 +64,9 @@ class Row:
         own = {key: value for key, value in self.value.items() if key not in taken}
         displaced = {key: value for key, value in self.value.items() if key in taken}
         if displaced:
-            before = own.get(DISPLACED, {})  # of a file that went through a command twice, the first values are the labels
+            before = own.get(
+                DISPLACED, {}
+            )  # of a file that went through a command twice, the first values are the labels
             own[DISPLACED] = displaced | (before if isinstance(before, dict) else {DISPLACED: before})
         return own | self.gained
 
@@ -94,7 +98,7 @@ def run(
     count = failed = 0
     with ExitStack() as stack:
         lines = stack.enter_context(_lines(source))
-        write = stack.enter_context(_writer(target))
+        write = stack.enter_context(open_sink(target))
         prepare()
         started = time.perf_counter()
         advance = stack.enter_context(_bar(source))
@@ -125,13 +129,15 @@ def _lines(source: str) -> Generator[BinaryIO]:
     if source == "-":
         yield sys.stdin.buffer
         return
-    try:
-        stream = Path(source).open("rb")
-        stream.peek(1)
-    except (OSError, ValueError) as error:
-        _refuse("--batch", source, error)
-    with stream:
+    with _opened(source) as stream:
         yield stream
+
+
+def _opened(source: str) -> BinaryIO:
+    try:
+        return Path(source).open("rb")
+    except (OSError, ValueError) as error:
+        refuse_path("--batch", source, error)
 
 
 def _rows(lines: Iterable[bytes], name: str | None, advance: Callable[[int, int | None], None]) -> Iterator[Row]:
@@ -159,7 +165,7 @@ def _row(number: int, line: bytes, name: str | None) -> Row:
         if not isinstance(value, dict):
             row.fail(f"The line is not a JSON object but {_kind(value)}.")
             return row
-        row.value = value
+        row.value = cast(dict[str, Any], value)
         try:
             row.request = clean(_request(row.value, name))
         except InputError as error:
@@ -187,7 +193,13 @@ def _number(text: str) -> float:
 
 
 def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    names: dict[type, str] = {
+        dict: "an object",
+        list: "a list",
+        str: "a text",
+        bool: "a truth value",
+        type(None): "null",
+    }
     return names.get(type(value), "a number")
 
 
@@ -196,71 +208,29 @@ def _windows(items: Iterator[T], size: int) -> Iterator[list[T]]:
         yield window
 
 
-# ---------------------------------------------------------------- writing
-
-
-@contextmanager
-def _writer(target: str | None) -> Generator[Callable[[str], object]]:
-    if target in (None, "-"):
-
-        def write(text: str) -> None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-
-        yield write
-        return
-    place = Path(target or "").resolve()  # through a link, to keep it
-    if place.exists() and not place.is_file() and not place.is_dir():  # a device or a pipe cannot be replaced
-        with place.open("w", encoding="utf-8") as stream:
-            yield stream.write
-        return
-    with _replacing(place) as stream:
-        yield stream.write
-
-
-@contextmanager
-def _replacing(place: Path) -> Generator[TextIO]:
-    """Opens a file beside its place and moves it there once it is whole; if anything fails it goes, and what was there stays."""
-    try:
-        if place.is_dir():
-            raise IsADirectoryError(21, "Is a directory")
-        handle, name = tempfile.mkstemp(prefix=f".{place.name[:80]}-", suffix=".part", dir=place.parent)
-    except (OSError, ValueError) as error:
-        _refuse("--out", str(place), error)
-    fresh = Path(name)
-    try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as stream:  # noqa: PTH123 - a descriptor, not a path
-            yield stream
-            stream.flush()
-            os.fsync(handle)
-        fresh.chmod(place.stat().st_mode & 0o777 if place.exists() else 0o666 & ~_umask())
-        fresh.replace(place)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def _refuse(option: str, path: str, error: Exception) -> NoReturn:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    raise typer.BadParameter(f"{clip(path)!r} cannot be used: {reason}", param_hint=option) from error
-
-
 # ---------------------------------------------------------------- progress
 
 
 @contextmanager
 def _bar(source: str) -> Generator[Callable[[int, int | None], None]]:
     """Shows on a terminal's stderr how much of the file is read (by bytes: counting lines would read it twice)."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = err()
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     size = None if source == "-" else Path(source).stat().st_size or None
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("0 rows", total=size)

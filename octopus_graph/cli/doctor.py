@@ -45,7 +45,10 @@ class Check:
 
 
 def doctor(as_json: options.Json = False) -> None:
-    """Says what is installed, found and reachable, and what to do about the rest; exit code 1 if the default graph cannot run."""
+    """Says what is installed, found and reachable, and what to do about the rest.
+
+    The exit code is 1 if the default graph cannot run.
+    """
     looks: list[Callable[[], Iterator[Check]]] = [_python, _packages, _graph, _router, _base, _cache, _memory, _redis]
     checks = [check for look in looks for check in _safely(look)]
     able = all(check.state != "fail" for check in checks)
@@ -81,7 +84,9 @@ def _packages() -> Iterator[Check]:
             each
             for each in wanted
             if each.name != "octopus-graph"
-            and (each.marker is None if not extra else each.marker is not None and each.marker.evaluate({"extra": extra}))
+            and (
+                each.marker is None if not extra else each.marker is not None and each.marker.evaluate({"extra": extra})
+            )
         ]
         versions = {each.name: _version(each.name) for each in mine}
         absent = [name for name, version in versions.items() if version is None]
@@ -107,7 +112,11 @@ def _version(name: str) -> str | None:
 def _misses(specifier: "object", version: str | None) -> bool:
     from packaging.specifiers import SpecifierSet
 
-    return version is not None and isinstance(specifier, SpecifierSet) and not specifier.contains(version, prereleases=True)
+    return (
+        version is not None
+        and isinstance(specifier, SpecifierSet)
+        and not specifier.contains(version, prereleases=True)
+    )
 
 
 def _graph() -> Iterator[Check]:
@@ -146,7 +155,12 @@ def _base() -> Iterator[Check]:
     if base.state == "ready":
         yield Check("base model", "ok", f"{base.name}, {size(base.size)} in {base.path}")
     elif free < ROOM:
-        yield Check("base model", "fail", f"{base.state}, and no room for it", f"make room for {size(ROOM)}, or set OCTOPUS_CACHE")
+        yield Check(
+            "base model",
+            "fail",
+            f"{base.state}, and no room for it",
+            f"make room for {size(ROOM)}, or set OCTOPUS_CACHE",
+        )
     else:
         yield Check("base model", "note", f"{base.state}; the first question fetches it", "octopus-graph models pull")
 
@@ -163,7 +177,12 @@ def _cache() -> Iterator[Check]:
     except OSError as error:
         # A model that is there is only read.
         state: State = "note" if list_models()[0].state == "ready" else "fail"
-        yield Check("cache folder", state, f"{folder} cannot be written ({error.strerror})", "set OCTOPUS_CACHE to a folder of yours")
+        yield Check(
+            "cache folder",
+            state,
+            f"{folder} cannot be written ({error.strerror})",
+            "set OCTOPUS_CACHE to a folder of yours",
+        )
     else:
         yield Check("cache folder", "ok", f"{folder}, writable, {free}")
 

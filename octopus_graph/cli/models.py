@@ -36,7 +36,7 @@ def list_command(as_json: options.Json = False) -> None:
     for head in ("model", "state", "size", "licence", "source"):
         table.add_column(head, style="bold" if head == "model" else "")
     for model in found:
-        shown = size(model.size) if model.size else "–"
+        shown = size(model.size) if model.size else "-"
         table.add_row(model.name, model.state, shown, printable(model.licence), model.source)
     out().print(table)
 
@@ -45,9 +45,15 @@ def list_command(as_json: options.Json = False) -> None:
 def pull(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="A hub id such as org/name, or a folder [default: the embedded model]", show_default=False),
+        typer.Argument(
+            metavar="NAME",
+            help="A hub id such as org/name, or a folder [default: the embedded model]",
+            show_default=False,
+        ),
     ] = None,
-    revision: Annotated[str | None, typer.Option(metavar="REV", help="A branch, tag or commit of a hub id.", show_default=False)] = None,
+    revision: Annotated[
+        str | None, typer.Option(metavar="REV", help="A branch, tag or commit of a hub id.", show_default=False)
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Fetches a model, reads every byte against its checksums, and makes a damaged embedded copy again."""

@@ -8,7 +8,7 @@ from octopus_graph.errors import UnknownExpertError
 
 if TYPE_CHECKING:
     from octopus_graph.router import OctopusRouter
-    from octopus_graph.spec import GraphSpec
+    from octopus_graph.spec import BuiltGraph, GraphSpec
 
 __all__ = ["check_experts", "load_router", "open_graph", "open_router", "outline"]
 
@@ -53,7 +53,7 @@ def open_graph(graph: str, experts: Sequence[str] | None, *, dry_run: bool) -> A
 
     spec = load_spec(graph)
     check_experts(spec, experts)
-    return build_graph(spec, dry_run=dry_run, router=load_router(spec)).graph.compile(name="octopus")
+    return _compiled(build_graph(spec, dry_run=dry_run, router=load_router(spec)))
 
 
 def outline(spec: "GraphSpec") -> Any:
@@ -62,7 +62,7 @@ def outline(spec: "GraphSpec") -> Any:
     from octopus_graph.testing import scripted_router
 
     router = scripted_router({}, experts=_known(spec))
-    return build_graph(spec, dry_run=True, router=router).graph.compile(name="octopus")
+    return _compiled(build_graph(spec, dry_run=True, router=router))
 
 
 def check_experts(spec: "GraphSpec", experts: Sequence[str] | None) -> None:
@@ -74,3 +74,21 @@ def check_experts(spec: "GraphSpec", experts: Sequence[str] | None) -> None:
     for name in experts or ():
         if name not in spec.experts:
             raise UnknownExpertError(name, list(spec.experts), where="--expert")
+
+
+def _compiled(built: "BuiltGraph") -> Any:
+    builder: Any = built.graph  # LangGraph leaves types of its own parameters open
+    return builder.compile(name="octopus")
+
+
+def _known(spec: "GraphSpec") -> tuple[str, ...]:
+    """Returns the experts of a graph's router, read from its card; a model without one holds the paper's tokens."""
+    from pathlib import Path
+
+    from octopus_graph.router import CARD, SHIPPED, read_card
+    from octopus_graph.spec.models import EMBEDDED
+    from octopus_graph.tokens import PAPER_EXPERTS
+
+    beside = spec.document.folder if spec.document else Path()
+    folder = SHIPPED if spec.router.model == EMBEDDED else beside / Path(spec.router.model).expanduser()
+    return read_card(folder).experts if (folder / CARD).is_file() else PAPER_EXPERTS

@@ -1,7 +1,7 @@
 """What goes to stdout and what to stderr, and how it is made fit for them.
 
-    stdout   results: text for people, or with --json one document (JSON Lines for batches) and nothing else
-    stderr   errors, one line each; progress and notes
+stdout   results: text for people, or with --json one document (JSON Lines for batches) and nothing else
+stderr   errors, one line each; progress and notes
 """
 
 import json

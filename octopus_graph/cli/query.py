@@ -38,13 +38,12 @@ def question(query: str | None) -> str:
     """
     from octopus_graph.codec import clean
 
-    if query is None:
-        query = os.environ.get(VARIABLE)
-    if query is None:
+    text = os.environ.get(VARIABLE) if query is None else query
+    if text is None:
         raise typer.BadParameter(f"give a question, - to read it from stdin, or set {VARIABLE}", param_hint="QUERY")
     if query == "-":
         try:
-            query = sys.stdin.buffer.read().decode("utf-8")
+            text = sys.stdin.buffer.read().decode("utf-8")
         except UnicodeDecodeError as error:
             raise InputError(f"The question on stdin is not UTF-8 text: byte {error.start} is not.") from None
-    return clean(query)
+    return clean(text)

@@ -48,7 +48,9 @@ def _connected(scheme: str, path: str, host: str, port: int) -> socket.socket:
         connection.connect(path)
         return connection
     connection = socket.create_connection((host, port), timeout=PATIENCE)
-    return ssl.create_default_context().wrap_socket(connection, server_hostname=host) if scheme == "rediss" else connection
+    return (
+        ssl.create_default_context().wrap_socket(connection, server_hostname=host) if scheme == "rediss" else connection
+    )
 
 
 def _encoded(command: list[str]) -> list[bytes]:

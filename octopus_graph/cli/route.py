@@ -9,7 +9,6 @@ from octopus_graph.cli import batch as batches
 from octopus_graph.cli import opening, options
 from octopus_graph.cli.output import emit, out, percent, printable
 from octopus_graph.cli.query import one_of, question
-from octopus_graph.errors import OctopusError
 
 if TYPE_CHECKING:
     from octopus_graph.router import OctopusRouter, Rewrite, RouterDecision
@@ -31,9 +30,9 @@ def route(
 ) -> None:
     """Names the expert a request goes to, without asking it.
 
-    With --batch every row of a JSON Lines file keeps its keys and gains expert, token, confidence, top, latency_ms (and rewrite,
-    with --rewrite). A row's own value under one of these keys moves to given. A row that cannot be used gains error instead; the rest
-    is done all the same, and the exit code is 1.
+    With --batch every row of a JSON Lines file keeps its keys and gains expert, token, confidence, top, latency_ms (and
+    rewrite, with --rewrite). A row's own value under one of these keys moves to given. A row that cannot be used gains
+    error instead; the rest is done all the same, and the exit code is 1.
     """
     one_of(query, batch, out_file, field)
     mode: Rewrite = "auto" if rewrite else "never"
@@ -52,7 +51,7 @@ def route(
     def answer(rows: Sequence[batches.Row]) -> None:
         router, names = opened[0]
         for row, decision in zip(rows, _decide(router, names, [row.request for row in rows], mode), strict=True):
-            if isinstance(decision, OctopusError):
+            if isinstance(decision, Exception):
                 row.fail(str(decision))
             else:
                 row.gained = described(decision, rewritten=rewrite)
@@ -84,11 +83,11 @@ def described(decision: "RouterDecision", *, rewritten: bool) -> dict[str, Any]:
 
 def _decide(
     router: "OctopusRouter", names: Sequence[str] | None, requests: Sequence[str], mode: "Rewrite"
-) -> "Sequence[RouterDecision | OctopusError]":
+) -> "Sequence[RouterDecision | Exception]":
     """Decides many at once; if that fails, one by one, to find the row that it failed for."""
     try:
         return router.decide_many(requests, names, rewrite=mode)
-    except OctopusError as error:
+    except batches.ROW_ERRORS as error:
         if len(requests) == 1:
             return [error]
         return [each for request in requests for each in _decide(router, names, [request], mode)]

@@ -1,6 +1,7 @@
 """`octopus-graph train`: the router's adapter, and the experts' edge adapters on top of it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -21,7 +22,9 @@ app = typer.Typer(help="Trains the router and its edge adapters (the extra `trai
 
 _Data = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help=f"Holds {BENCHMARK} [default: {SHARED_DATA}, if it is there]", show_default=False),
+    typer.Option(
+        metavar="FOLDER", help=f"Holds {BENCHMARK} [default: {SHARED_DATA}, if it is there]", show_default=False
+    ),
 ]
 
 
@@ -38,7 +41,9 @@ def router(
     data: _Data = None,
     out_folder: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FOLDER", help="The router folder to make [default: the shipped one]", show_default=False),
+        typer.Option(
+            "--out", metavar="FOLDER", help="The router folder to make [default: the shipped one]", show_default=False
+        ),
     ] = None,
     work: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Checkpoints; a run that was stopped goes on from here.")
@@ -67,7 +72,9 @@ def edges(
     data: _Data = None,
     router: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="The router they are put on [default: the shipped one]", show_default=False),
+        typer.Option(
+            metavar="FOLDER", help="The router they are put on [default: the shipped one]", show_default=False
+        ),
     ] = None,
     work: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Finished adapters; a run that was stopped goes on from here.")
@@ -98,17 +105,24 @@ def _commands() -> ModuleType:
 def _data(chosen: Path | None) -> Path:
     folder = chosen or SHARED_DATA
     if not (folder / BENCHMARK).is_file():
-        problem = f"{printable(str(folder))!r} holds no {BENCHMARK}" if chosen else f"give the folder that holds {BENCHMARK}"
+        problem = f"give the folder that holds {BENCHMARK}"
+        if chosen:
+            problem = f"{printable(str(folder))!r} holds no {BENCHMARK}"
         raise typer.BadParameter(problem, param_hint="--data")
     return folder
 
 
-def _say(*, as_json: bool) -> Any:
+def _say(*, as_json: bool) -> Callable[[str], None]:
     console = err() if as_json else out()
-    return lambda text: console.print(printable(text))
+
+    def say(text: str) -> None:
+        console.print(printable(text))
+
+    return say
 
 
 def _finish(place: Path, *, as_json: bool) -> None:
     if as_json:
         figures = place / "figures.json"
-        emit({"router": str(place), "figures": json.loads(figures.read_text(encoding="utf-8")) if figures.is_file() else {}})
+        measured: Any = json.loads(figures.read_text(encoding="utf-8")) if figures.is_file() else {}
+        emit({"router": str(place), "figures": measured})

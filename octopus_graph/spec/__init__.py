@@ -2,8 +2,9 @@
 
     load_spec("default")  ->  GraphSpec  ->  build_graph(spec)  ->  BuiltGraph(experts, router, graph)
 
-`document` reads the YAML and remembers where everything stands, `models` says what may stand there, `loading` turns what is wrong
-into one sentence with file, line and field, `building` makes the parts. Secrets are never in a file; it names environment variables.
+`document` reads the YAML and remembers where everything stands, `models` says what may stand there, `loading` turns
+what is wrong into one sentence with file, line and field, `building` makes the parts. Secrets are never in a file: it
+names the environment variables that hold them.
 """
 
 from octopus_graph.spec.building import BuiltGraph, build_graph, build_router

@@ -1,32 +1,27 @@
-"""From a GraphSpec to experts, a router and a graph. Whatever is wired wrongly is said here, before the first question."""
+"""From a GraphSpec to experts, a router and a graph; what is wired wrongly is said here, before the first question."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from langchain_core.language_models import BaseChatModel
-from langgraph.graph import StateGraph
+from langgraph.graph import StateGraph  # pyright: ignore[reportMissingTypeStubs]
 
-from octopus_graph import weights
 from octopus_graph.engines import chat
-from octopus_graph.errors import ConfigurationError, WeightsError
+from octopus_graph.errors import ConfigurationError, OctopusError, SpecError, WeightsError
 from octopus_graph.experts import Expert
 from octopus_graph.graph import create_octopus_graph
 from octopus_graph.router import OctopusRouter
+from octopus_graph.spec.document import FieldPath
 from octopus_graph.spec.loading import check_names
 from octopus_graph.spec.models import EMBEDDED, ExpertSpec, GraphSpec, HuggingFaceModel, UrlModel
 from octopus_graph.state import OctopusContext, OctopusInput, OctopusState
 from octopus_graph.testing import EchoExpert
 
-if TYPE_CHECKING:  # loads torch
-    from octopus_graph.engines.chat.local import SharedModel
-
 __all__ = ["BuiltGraph", "build_graph", "build_router"]
 
-EMBEDDED_CONTEXT = 2048
-"""Tokens. The embedded model reads four times as many, in most of a minute on two cores; nobody waits so long for a small answer."""
+LONGEST_ANSWER = 512
+"""Tokens. Of models in this process that a graph file names; the embedded one has less to say."""
 
 
 @dataclass(frozen=True)
@@ -78,60 +73,34 @@ def build_graph(spec: GraphSpec, *, dry_run: bool = False, router: OctopusRouter
             raise spec.error(
                 ("experts", name), f"the router knows no expert {name!r}; its experts are {', '.join(router.experts)}."
             )
-    models = _Models(spec, router)
     experts = tuple(
-        _echo(name, expert) if dry_run else _expert(name, expert, models.chat_of(name)) for name, expert in spec.experts.items()
+        _echo(name, expert) if dry_run else _expert(name, expert, _chat(name, spec, router))
+        for name, expert in spec.experts.items()
     )
     graph = create_octopus_graph(experts, router, fallback=spec.fallback, defaults=spec.defaults)
     return BuiltGraph(spec, experts, router, graph)
 
 
-class _Models:
-    """The chat models of one graph; experts that name the same model in this process share it."""
-
-    def __init__(self, spec: GraphSpec, router: OctopusRouter) -> None:
-        self._spec = spec
-        self._router = router
-        self._shared: dict[str, SharedModel] = {}
-
-    def chat_of(self, name: str) -> BaseChatModel:
-        expert = self._spec.experts[name]
-        try:
-            return self._chat(expert)
-        except (ConfigurationError, WeightsError) as error:
-            raise self._spec.error(("experts", name, "model"), str(error)) from error
-
-    def _chat(self, expert: ExpertSpec) -> BaseChatModel:
+def _chat(name: str, spec: GraphSpec, router: OctopusRouter) -> BaseChatModel:
+    """Makes the chat model of an expert. Those in this process that name the same model share it."""
+    expert = spec.experts[name]
+    seconds = expert.timeout
+    try:
         match expert.model:
-            case UrlModel() as model:
-                return chat.openai_compatible_chat(
-                    model.url, model.model, _secret(model.api_key_env), timeout=expert.timeout
-                )
-            case HuggingFaceModel(provider=str(provider)) as model:
-                key = _secret(model.api_key_env)
-                return chat.hosted_chat(model.huggingface, provider, key, timeout=expert.timeout)
+            case UrlModel(url=url, model=model, api_key_env=variable):
+                return chat.openai_compatible_chat(url, model, _secret(variable), timeout=seconds)
+            case HuggingFaceModel(huggingface=model, provider=str(provider), api_key_env=variable):
+                return chat.hosted_chat(model, provider, _secret(variable), timeout=seconds)
             case HuggingFaceModel(huggingface=model):
-                source = _beside(self._spec, model)
-                shared = self._shared_model(source, lambda: chat.huggingface_model(source))
-                return chat.local_chat(shared, max_seconds=expert.timeout)
+                # Not chat.huggingface_chat: nine experts may name one model of 16 GB, and anybody may ask them.
+                shared = chat.huggingface_model(_beside(spec, model))
+                return chat.local_chat(shared, max_seconds=seconds, max_new_tokens=LONGEST_ANSWER)
             case "embedded":
-                shared = self._shared_model(EMBEDDED, self._embedded)
-                return chat.local_chat(shared, max_seconds=expert.timeout, context=EMBEDDED_CONTEXT)
+                return chat.embedded_chat(router, max_seconds=seconds)
             case model:
                 return chat.named_chat(model)
-
-    def _shared_model(self, key: str, make: "Callable[[], SharedModel]") -> "SharedModel":
-        if key not in self._shared:
-            self._shared[key] = make()
-        return self._shared[key]
-
-    def _embedded(self) -> "SharedModel":
-        """Takes the router's own base where that is the embedded model: one copy in memory then serves router and experts."""
-        folder = weights.resolve(weights.EMBEDDED)
-        base = getattr(self._router.engine, "base", None)
-        if base is not None and Path(base[0].name_or_path) == folder:
-            return chat.loaded_model(*base)
-        return chat.huggingface_model(str(folder))
+    except (ConfigurationError, WeightsError) as error:
+        raise _placed(error, spec, ("experts", name, "model")) from error
 
 
 def build_router(spec: GraphSpec) -> OctopusRouter:
@@ -147,7 +116,13 @@ def build_router(spec: GraphSpec) -> OctopusRouter:
     try:
         return OctopusRouter.from_pretrained(_beside(spec, spec.router.model), format=spec.router.format)
     except (ConfigurationError, WeightsError) as error:
-        raise spec.error(("router", "model"), str(error)) from error
+        raise _placed(error, spec, ("router", "model")) from error
+
+
+def _placed(error: OctopusError, spec: GraphSpec, path: FieldPath) -> OctopusError:
+    """Puts file, line and field before an error's sentence; its type, and so the exit code, stays."""
+    kind = SpecError if type(error) is ConfigurationError else type(error)
+    return kind(str(spec.error(path, str(error))))
 
 
 def _expert(name: str, spec: ExpertSpec, runnable: BaseChatModel) -> Expert:

@@ -1,18 +1,17 @@
 """A YAML document as plain data that still knows where each value stands.
 
-The file is somebody else's: it may be huge, binary, nested without end, or a few lines that aliases blow up into billions of nodes.
-So the node tree is read here and turned into data by hand, counting; nothing in it is ever executed or looked up.
+The file is somebody else's: it may be huge, binary, nested without end, or a few lines that aliases blow up into
+billions of nodes. So nodes become data here by hand, counting; nothing in the file is ever executed.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from octopus_graph.errors import SpecError
 
@@ -27,7 +26,7 @@ FieldPath = tuple[str | int, ...]
 
 _PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")}
 _TEXT = {f"tag:yaml.org,2002:{name}" for name in ("str", "timestamp")}  # a date is a text here
-# The keys that providers hand out, by their beginnings: enough to stop the usual accident, a key pasted into a file that is shared.
+# The keys of providers, by their beginnings: enough to stop the usual accident, a key pasted into a shared file.
 _SECRET = re.compile(
     r"\b(?:sk|pk|rk)-(?=\S*\d)[\w-]{16,}|\b(?:hf|gsk|gh[pousr]|xox[abpr]|glpat)[_-](?=\S*\d)[\w-]{16,}|\bAKIA[0-9A-Z]{16}\b"
     r"|\bAIza[\w-]{30,}|\bBearer\s+[\w.~+/-]{16,}|\beyJ[\w-]{10,}\.[\w-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY"
@@ -55,11 +54,14 @@ class Document:
         """Makes the error that names file, line and field.
 
         Args:
-            path: The field; the line is that of the nearest part of it that the file has.
+            path: The field.
             message: What is wrong and what to do, beginning in lower case.
         """
-        line = next(self.lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.lines)
-        return SpecError(f"{self.name}:{line}: {dotted(path)}{message}")
+        return SpecError(f"{self.name}:{self.line(path)}: {dotted(path)}{message}")
+
+    def line(self, path: FieldPath) -> int:
+        """Returns the line of a field, or of the nearest part of its path that the file has."""
+        return next(self.lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.lines)
 
 
 def read_document(path: Path, name: str) -> Document:
@@ -75,17 +77,19 @@ def read_document(path: Path, name: str) -> Document:
     text = _read_text(path, name)
     yaml: Any = YAML(typ="safe", pure=True)
     try:
-        root: Node | None = yaml.compose(text)
+        root: Any = yaml.compose(text)  # ruamel's nodes are untyped
     except MarkedYAMLError as error:
         raise SpecError(_explain(error, name)) from None
     except RecursionError:
         raise SpecError(f"{name}: it is nested too deeply: a graph file needs no more than {DEEPEST} levels.") from None
     except YAMLError as error:  # a character YAML does not allow; it says where only in characters from the start
         place = int(getattr(error, "position", 0))
-        raise SpecError(f"{name}:{text.count(chr(10), 0, place) + 1}: a character YAML does not allow: remove it.") from None
+        raise SpecError(
+            f"{name}:{text.count(chr(10), 0, place) + 1}: a character YAML does not allow: remove it."
+        ) from None
     if root is None:
         raise SpecError(f"{name}:1: the file is empty: write at least `version: 1` and `experts:`.")
-    if not isinstance(root, MappingNode):
+    if root.id != "mapping":
         raise SpecError(f"{name}:1: a graph file is a mapping: begin it with `version: 1`.")
     reader = _Reader(name, yaml.constructor)
     data = cast(dict[str, Any], reader.read(root, ()))
@@ -105,15 +109,13 @@ def _read_text(path: Path, name: str) -> str:
     if len(content) > LARGEST_FILE:
         raise SpecError(f"{name} is larger than {LARGEST_FILE // 1024} KiB, which no graph file is: name another.")
     try:
-        if b"\0" in content:
-            raise ValueError
         return content.decode("utf-8-sig")
-    except ValueError:
+    except UnicodeDecodeError:
         raise SpecError(f"{name} is not a text file: a graph file is YAML in UTF-8.") from None
 
 
-def _explain(error: MarkedYAMLError, name: str) -> str:
-    mark: Any = error.problem_mark or error.context_mark
+def _explain(error: Any, name: str) -> str:
+    mark = error.problem_mark or error.context_mark
     line = f":{mark.line + 1}" if mark is not None else ""
     context = f"{error.context}: " if error.context and error.context_mark is not None else ""
     hint = " (indent with spaces)" if "\\t" in str(error.problem) else ""
@@ -136,26 +138,28 @@ class _Reader:
         self._constructor = constructor
         self._nodes = 0
 
-    def read(self, node: Node, path: FieldPath, line: int | None = None) -> Any:
+    def read(self, node: Any, path: FieldPath, line: int | None = None) -> Any:
         self.lines[path] = line or node.start_mark.line + 1
         self._nodes += 1
         if self._nodes > MOST_NODES:
-            raise self._error(path, f"aliases make more than {MOST_NODES:,} values of this file: write out what is meant.")
+            raise self._error(
+                path, f"aliases make more than {MOST_NODES:,} values of this file: write out what is meant."
+            )
         if len(path) > DEEPEST:
             raise self._error(path[:3], "it is nested too deeply, or an alias holds itself: write out what is meant.")
-        if isinstance(node, MappingNode):
+        if node.id == "mapping":
             return self._mapping(node, path)
-        if isinstance(node, SequenceNode):
-            return [self.read(item, (*path, place)) for place, item in enumerate(cast(Sequence[Node], node.value))]
+        if node.id == "sequence":
+            return [self.read(item, (*path, place)) for place, item in enumerate(node.value)]
         return self._scalar(node, path)
 
-    def _mapping(self, node: MappingNode, path: FieldPath) -> dict[str, Any]:
+    def _mapping(self, node: Any, path: FieldPath) -> dict[str, Any]:
         data: dict[str, Any] = {}
-        for key_node, value_node in cast(Sequence[tuple[Node, Node]], node.value):
+        for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            key = str(key_node.value) if isinstance(key_node, ScalarNode) else ""
+            key = str(key_node.value) if key_node.id == "scalar" else ""
             self.lines[*path, key] = line
-            if not isinstance(key_node, ScalarNode) or _tag(key_node) not in _TEXT:
+            if key_node.id != "scalar" or key_node.tag not in _TEXT:
                 what = "merge keys (<<) are not supported" if key == "<<" else "a name here must be a text"
                 raise self._error((*path, key), f"{what}: write the fields out, and names in quotes.")
             if _SECRET.search(key):
@@ -165,25 +169,24 @@ class _Reader:
             data[key] = self.read(value_node, (*path, key), line)
         return data
 
-    def _scalar(self, node: Node, path: FieldPath) -> Any:
-        tag = _tag(node)
-        text = str(node.value)
+    def _scalar(self, node: Any, path: FieldPath) -> Any:
+        tag, text = str(node.tag), str(node.value)
         if tag in _PLAIN:
             try:
                 return self._constructor.construct_object(node)
             except ValueError:  # an integer of thousands of digits, or `!!int x`
                 raise self._error(path, "this number cannot be read: write a smaller one.") from None
         if tag not in _TEXT:
-            raise self._error(path, f"YAML tags such as {tag.removeprefix('tag:yaml.org,2002:')[:40]!r} are not used here.")
+            raise self._error(
+                path, f"YAML tags such as {tag.removeprefix('tag:yaml.org,2002:')[:40]!r} are not used here."
+            )
         if _SECRET.search(text):
-            raise self._error(path, "this looks like a secret: put it in an environment variable and name that in api_key_env.")
+            raise self._error(
+                path, "this looks like a secret: put it in an environment variable and name that in api_key_env."
+            )
         if path[-1] != "api_key_env" and (found := _VARIABLE.search(text)):
             raise self._error(path, f"{found[0]} is not replaced here: environment variables go into api_key_env only.")
         return text
 
     def _error(self, path: FieldPath, message: str, line: int | None = None) -> SpecError:
         return SpecError(f"{self._name}:{line or self.lines[path]}: {dotted(path)}{message}")
-
-
-def _tag(node: Node) -> str:
-    return str(cast(Any, node).tag)

@@ -39,14 +39,14 @@ _SAYINGS = {
 
 
 def load_spec(path_or_name: str | Path) -> GraphSpec:
-    """Reads and checks a graph file. Nothing is loaded or looked up for it; the experts a router knows are checked when it is built.
+    """Reads and checks a graph file. No model is loaded; whom its router knows is checked when the graph is built.
 
     Example:
         >>> load_spec("default").fallback
         'general'
 
     Args:
-        path_or_name: A YAML file, or the name of a shipped one: `default`, `paper`. Write `./default` for a file of such a name.
+        path_or_name: A YAML file, or the name of a shipped one: `default`, `paper` (`./paper` is a file).
 
     Raises:
         SpecError: If the file is missing or broken.
@@ -109,7 +109,7 @@ def _existing(name: str) -> Path:
 def _first(errors: Sequence[ErrorDetails], document: Document) -> SpecError:
     """Makes an error of the problem that stands first in the file, and says how many more there are."""
     told = [(_path(error["loc"], document), error) for error in errors]
-    told.sort(key=lambda pair: next(document.lines[pair[0][:n]] for n in range(len(pair[0]), -1, -1) if pair[0][:n] in document.lines))
+    told.sort(key=lambda pair: document.line(pair[0]))
     path, error = told[0]
     more = f" ({len(told) - 1} more in this file)" if len(told) > 1 else ""
     return document.error(path, f"{_saying(path, error)}.{more}")
@@ -133,7 +133,9 @@ def _saying(path: FieldPath, error: ErrorDetails) -> str:
     kind, field, value = error["type"], str(path[-1]) if path else "", error["input"]
     if kind == "extra_forbidden":
         if _SECRET_NAME.search(field):
-            return "secrets do not belong in a graph file: put it in an environment variable and name that in api_key_env"
+            return (
+                "secrets do not belong in a graph file: put it in an environment variable and name that in api_key_env"
+            )
         known = _fields(path)
         return f"there is no such field{_instead(field, known)}"
     if kind == "literal_error":

@@ -33,7 +33,9 @@ def _url(value: str) -> str:
     if not usable:
         raise ValueError("write an address such as http://127.0.0.1:8000/v1")
     if parts.username or parts.password or parts.query:
-        raise ValueError("an address holds no user, password or query; name the variable that holds the key in api_key_env")
+        raise ValueError(
+            "an address holds no user, password or query; name the variable that holds the key in api_key_env"
+        )
     return value
 
 
@@ -54,13 +56,17 @@ class _Section(BaseModel):
 class HuggingFaceModel(_Section):
     """A model of the Hugging Face hub, in this process or at one of its inference providers."""
 
-    huggingface: str = Field(min_length=1, description="A Hugging Face id, or the folder of a model (relative to this file)")
+    huggingface: str = Field(
+        min_length=1, description="A Hugging Face id, or the folder of a model (relative to this file)"
+    )
     provider: str | None = Field(
-        None,
+        default=None,
         min_length=1,
         description="Ask an inference provider, such as auto or hf-inference; unset: the model runs in this process",
     )
-    api_key_env: EnvironmentName | None = Field(None, description="The environment variable with the provider's key")
+    api_key_env: EnvironmentName | None = Field(
+        default=None, description="The environment variable with the provider's key"
+    )
 
     @model_validator(mode="after")
     def _key_for_somebody(self) -> "HuggingFaceModel":
@@ -74,7 +80,9 @@ class UrlModel(_Section):
 
     url: Annotated[str, AfterValidator(_url)] = Field(description="The address up to and including /v1")
     model: str = Field(min_length=1, description="What the server calls the model")
-    api_key_env: EnvironmentName | None = Field(None, description="The environment variable with the key, if it wants one")
+    api_key_env: EnvironmentName | None = Field(
+        default=None, description="The environment variable with the key, if it wants one"
+    )
 
 
 def _kind(value: Any) -> str | None:
@@ -87,7 +95,7 @@ def _kind(value: Any) -> str | None:
     return None
 
 
-# The tags are part of pydantic's error locations; no field can bear a name in parentheses, so they are told apart there.
+# The tags become part of pydantic's error locations; in parentheses they cannot be taken for fields there.
 Model = Annotated[
     Annotated[str, Field(min_length=1), AfterValidator(_provider_model), Tag("(name)")]
     | Annotated[HuggingFaceModel, Tag("(huggingface)")]
@@ -104,12 +112,14 @@ class RouterSpec(_Section):
     """Who decides."""
 
     model: str = Field(
-        EMBEDDED,
+        default=EMBEDDED,
         min_length=1,
-        description="embedded: the router that comes with octopus-graph; a folder with router.json (relative to this file);"
-        " or a Hugging Face id of a model that holds the functional tokens itself",
+        description="embedded: the router that comes with octopus-graph; a folder with router.json (relative to this"
+        " file); or a Hugging Face id of a model that holds the functional tokens itself",
     )
-    format: Literal["chatml", "v4"] | None = Field(None, description="The prompt format of a model without router.json")
+    format: Literal["chatml", "v4"] | None = Field(
+        default=None, description="The prompt format of a model without router.json"
+    )
 
 
 class ExpertSpec(_Section):
@@ -117,15 +127,20 @@ class ExpertSpec(_Section):
 
     description: str = Field(min_length=1, description="What it is good for, in a sentence")
     model: Model = Field(
-        EMBEDDED,
-        description="embedded: the model that comes with octopus-graph; provider:name as LangChain's init_chat_model has it,"
-        " such as openai:gpt-4o-mini; {huggingface: id}; or {url: address, model: name, api_key_env: VARIABLE}",
+        default=EMBEDDED,
+        description="embedded: the small model the router stands on, which takes no further memory; provider:name as"
+        " LangChain's init_chat_model has it, such as openai:gpt-4o-mini; {huggingface: id}; or"
+        " {url: address, model: name, api_key_env: VARIABLE}",
     )
-    system_prompt: str = Field("", description="What the model is told before every question")
-    neighbours: Literal["*"] | list[str] = Field("*", description="Who may be asked after it; * is every other expert")
-    timeout: float | None = Field(None, gt=0, allow_inf_nan=False, description="The most seconds an attempt may take")
-    retries: int = Field(0, ge=0, le=10, description="How many further attempts follow a failed one")
-    fallback: str | None = Field(None, description="The expert that is asked when the last attempt failed")
+    system_prompt: str = Field(default="", description="What the model is told before every question")
+    neighbours: Literal["*"] | list[str] = Field(
+        default="*", description="Who may be asked after it; * is every other expert"
+    )
+    timeout: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="The most seconds an attempt may take"
+    )
+    retries: int = Field(default=0, ge=0, le=10, description="How many further attempts follow a failed one")
+    fallback: str | None = Field(default=None, description="The expert that is asked when the last attempt failed")
 
 
 class GraphSpec(_Section):
@@ -140,14 +155,16 @@ class GraphSpec(_Section):
     model_config: ClassVar[ConfigDict] = ConfigDict(title="octopus.yaml", extra="forbid", frozen=True)
 
     version: Literal[1] = Field(description="The version of this format")
-    router: RouterSpec = Field(default_factory=RouterSpec)
+    router: RouterSpec = RouterSpec()
     defaults: OctopusContext = Field(
-        default_factory=OctopusContext, description="What a run's settings are where the caller says nothing"
+        default=OctopusContext(), description="What a run's settings are where the caller says nothing"
     )
     fallback: str | None = Field(
-        None, description="The expert that takes requests below min_confidence; without one they are declined"
+        default=None, description="The expert that takes requests below min_confidence; without one they are declined"
     )
-    experts: dict[ExpertName, ExpertSpec] = Field(min_length=1, description="The experts by name; the router must know each")
+    experts: dict[ExpertName, ExpertSpec] = Field(
+        min_length=1, description="The experts by name; the router must know each"
+    )
 
     _document: Document | None = PrivateAttr(None)
 

@@ -41,8 +41,8 @@ EDGE = Recipe(
     modules=("q_proj", "v_proj"),
     learning_rate=1e-3,
     token_learning_rate=0.0,
-    epochs=2,
-    batch=16,
+    epochs=1,
+    batch=8,
 )
 
 

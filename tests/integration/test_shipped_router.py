@@ -1,4 +1,4 @@
-"""The router in the package: it fits its base, it is right on what it has not seen, and a decision costs a forward pass."""
+"""The router in the package: it fits its base, is right on what it has not seen, and costs a forward pass."""
 
 import json
 import subprocess

@@ -1,22 +1,22 @@
 """LocalChat: a LangChain chat model over a transformers model in this process.
 
-langchain-huggingface's ChatHuggingFace over a HuggingFacePipeline is not used for this (1.2.3, each tried): it puts the user's text
-through the chat template, so an `<|im_end|>` in a question ends the turn; `ainvoke` raises NotImplementedError and `astream`
-AttributeError; `invoke` gives the prompt back before the answer; an error while streaming shows only as a timeout after a minute; and nothing keeps
-two threads apart. `generate` with a streamer would need a thread of its own too, which outlives a caller that has stopped listening.
-The loop below is the same greedy decoding, one token for each `next()`: who stops asking stops it.
+Why not langchain-huggingface's ChatHuggingFace over a HuggingFacePipeline (1.2.3, tried): it puts the user's text
+through the chat template, so an `<|im_end|>` in a question ends the turn; `invoke` gives the prompt back before the
+answer; `ainvoke` raises NotImplementedError and `astream` AttributeError; nothing keeps two threads apart. And why
+not `generate` with a streamer: it needs a thread of its own, whose errors the reader never sees and which goes on
+when the reader has gone. The loop below is the same decoding, one token for each `next()`: who stops asking stops it.
 """
 
 import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
-from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.language_models.chat_models import generate_from_stream
+from langchain_core.language_models.chat_models import agenerate_from_stream, generate_from_stream
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -33,8 +33,9 @@ Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 class SharedModel:
     """One model in memory for any number of chats, loaded when the first of them speaks.
 
-    Its lock is held for one forward pass at a time. A pass uses every core there is, so two at once only slow each other; and a
-    tokenizer remembers whether special tokens count from one call to the next, so two threads must never share it.
+    Its lock is held for one forward pass at a time. A pass uses every core there is, so two at once only slow each
+    other; and a tokenizer remembers from one call to the next whether special tokens count, so two threads must not
+    use it at once.
 
     Example:
         >>> shared = SharedModel("tiny", lambda: (model, tokenizer))  # doctest: +SKIP
@@ -69,9 +70,9 @@ class LocalChat(BaseChatModel):
         shared: The model; chats with the same one cost no memory.
         max_new_tokens: The longest answer.
         temperature: 0 takes the likeliest token each time.
-        repetition_penalty: Divides the logits of tokens the answer already holds; small models go round in circles without it.
+        repetition_penalty: Lowers tokens the answer already holds; small models go round in circles without it.
         context: The most tokens of conversation and answer; `None` for the model's own window.
-        max_seconds: Ends the work of a call whose caller has given up: a forward pass cannot be interrupted, the next one is not begun.
+        max_seconds: Ends a call whose caller has given up: no forward pass is begun after that time.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -100,12 +101,22 @@ class LocalChat(BaseChatModel):
     ) -> ChatResult:
         return generate_from_stream(self._stream(messages, stop, run_manager, **kwargs))
 
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        # So that a cancelled call ends at its next token; the inherited one would run to its end unseen.
+        return await agenerate_from_stream(self._astream(messages, stop, run_manager, **kwargs))
+
     def _stream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ARG002 - what bind() adds; there is nothing it could mean here
     ) -> Iterator[ChatGenerationChunk]:
         for chunk in self._chunks(messages, stop or []):
             if run_manager:
@@ -118,7 +129,7 @@ class LocalChat(BaseChatModel):
         with self.shared.lock:
             prompt = conversation_ids(tokenizer, messages, self._room(model))
         produced: list[int] = []
-        sent = ""
+        said = sent = ""
         # A stop string may be half said when a token ends: so many characters wait for the next one.
         withheld = max((len(text) for text in stop), default=1) - 1
         reason = "length"
@@ -127,7 +138,9 @@ class LocalChat(BaseChatModel):
                 reason = "stop"
                 break
             produced.append(token)
-            text, stopped = _cut(_decode(tokenizer, produced), stop)
+            with self.shared.lock:
+                said = _decode(tokenizer, produced)
+            text, stopped = _cut(said, stop)
             ready = text if stopped else text[: len(text) - withheld]
             if len(ready) > len(sent) and not ready.endswith("\N{REPLACEMENT CHARACTER}"):
                 yield _chunk(ready[len(sent) :])
@@ -135,7 +148,7 @@ class LocalChat(BaseChatModel):
             if stopped:
                 reason = "stop"
                 break
-        rest = _cut(_decode(tokenizer, produced), stop)[0][len(sent) :]
+        rest = _cut(said, stop)[0][len(sent) :]
         usage = UsageMetadata(
             input_tokens=len(prompt), output_tokens=len(produced), total_tokens=len(prompt) + len(produced)
         )
@@ -157,7 +170,7 @@ class LocalChat(BaseChatModel):
         while len(produced) < self.max_new_tokens:
             with self.shared.lock, torch.inference_mode():
                 if deadline is not None and time.monotonic() > deadline:
-                    raise TimeoutError(f"{self.shared.name} did not end its answer within {self.max_seconds:g} seconds.")
+                    raise TimeoutError(f"no whole answer within {self.max_seconds:g} s")
                 ids = torch.tensor([pending], device=model.device)
                 output = forward(input_ids=ids, past_key_values=cache, use_cache=True, **last_only)
                 logits: torch.Tensor = output.logits[0, -1].float().clone()
@@ -174,7 +187,7 @@ class LocalChat(BaseChatModel):
 
     def _pick(self, logits: torch.Tensor, produced: list[int]) -> int:
         if produced and self.repetition_penalty != 1:
-            # Only what the answer holds counts, as generate's own penalty would also turn a model away from the question's words.
+            # Only what the answer holds counts: that of `generate` turns a model away from the question's words too.
             said = torch.tensor(produced, device=logits.device)
             scores = logits[said]
             logits[said] = torch.where(scores > 0, scores / self.repetition_penalty, scores * self.repetition_penalty)
@@ -184,14 +197,16 @@ class LocalChat(BaseChatModel):
 
 
 def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """The tokens that end an answer: what the model says, what its tokenizer says, and the opening of a further turn."""
+    """The tokens that end an answer: the model's own, its tokenizer's, and what opens a further turn."""
     configured: Any = getattr(model.generation_config, "eos_token_id", None)
-    ends = configured if isinstance(configured, list) else [configured]
-    return {int(token) for token in (*ends, tokenizer.eos_token_id, tokenizer.bos_token_id) if token is not None}
+    ends: list[Any] = [tokenizer.eos_token_id, tokenizer.bos_token_id]
+    ends += cast(list[Any], configured) if isinstance(configured, list) else [configured]
+    return {int(token) for token in ends if token is not None}
 
 
 def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
-    return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)).lstrip()
+    decode: Any = tokenizer.decode  # pyright: ignore[reportUnknownMemberType]
+    return str(decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)).lstrip()
 
 
 def _cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:
@@ -201,6 +216,7 @@ def _cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:
 
 
 def _chunk(text: str, *, usage: UsageMetadata | None = None, **info: str) -> ChatGenerationChunk:
-    last = {"chunk_position": "last"} if info else {}
-    message = AIMessageChunk(content=text, usage_metadata=usage, response_metadata=dict(info), **last)
+    message = AIMessageChunk(
+        content=text, usage_metadata=usage, response_metadata=dict(info), chunk_position="last" if info else None
+    )
     return ChatGenerationChunk(message=message, generation_info=dict(info) or None)

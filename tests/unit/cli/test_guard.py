@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from octopus_graph.cli.guard import Guard
-from octopus_graph.errors import ConfigurationError, ExpertError, InputError
+from octopus_graph.errors import ConfigurationError, InputError, ModelNotFoundError
 
 
 def app_that(act: Callable[[], object]) -> typer.Typer:
@@ -38,7 +38,7 @@ def raising(error: BaseException) -> typer.Typer:
     [
         (InputError("The request is empty: ask something."), 2, "Error: The request is empty: ask something."),
         (ConfigurationError("No."), 2, "Error: No."),
-        (ExpertError("The expert math failed."), 1, "Error: The expert math failed."),
+        (ModelNotFoundError("It is not here."), 1, "Error: It is not here."),
         (
             FileNotFoundError(errno.ENOENT, "No such file or directory", "a.yaml"),
             1,
@@ -99,12 +99,12 @@ def test_an_exit_code_that_a_command_chose_is_kept() -> None:
 
 
 def test_the_traceback_shows_with_debug_only() -> None:
-    app = raising(ExpertError("The expert math failed."))
+    app = raising(ModelNotFoundError("It is not here."))
 
     assert "Traceback" not in CliRunner().invoke(app, ["act-"]).stderr
     result = CliRunner().invoke(app, ["--debug", "act-"])
     assert "Traceback" in result.stderr
-    assert result.stderr.endswith("Error: The expert math failed.\n")
+    assert result.stderr.endswith("Error: It is not here.\n")
     assert result.exit_code == 1
 
 
