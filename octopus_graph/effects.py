@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
@@ -131,16 +132,14 @@ class Invoke:
         """
         if self.timeout is None:
             return self._invoke(self.config)
-        stop = _Stop()
-        call = _in_thread(lambda: self._invoke(merge_configs(self.config, {"callbacks": [stop]})))
-        try:
-            return call.result(self.timeout)
-        except TimeoutError:
-            if call.done():  # its own TimeoutError, not ours
-                raise
-            raise self._late() from None
-        finally:
-            stop.asked = True
+        with self._stoppable() as config:
+            call = _in_thread(lambda: self._invoke(config))
+            try:
+                return call.result(self.timeout)
+            except TimeoutError:
+                if call.done():  # its own TimeoutError, not ours
+                    raise
+                raise self._late() from None
 
     async def wait_async(self) -> Any:
         """Awaits it.
@@ -150,12 +149,25 @@ class Invoke:
         """
         deadline = asyncio.timeout(self.timeout)
         try:
-            async with deadline:
-                return await self.runnable.ainvoke(self.input, self.config)
+            with self._stoppable() as config:
+                async with deadline:
+                    if self.timeout is not None and _is_sync_only(self.runnable):
+                        # A hanging function would hold a thread of the event loop's small pool, and then its end.
+                        return await asyncio.wrap_future(_in_thread(lambda: self._invoke(config)))
+                    return await self.runnable.ainvoke(self.input, config)
         except TimeoutError:
             if deadline.expired():
                 raise self._late() from None
             raise
+
+    @contextmanager
+    def _stoppable(self) -> Generator[RunnableConfig]:
+        """Gives a config under which a call that still runs in some thread ends soon after the block does."""
+        stop = _Stop()
+        try:
+            yield merge_configs(self.config, {"callbacks": [stop]})
+        finally:
+            stop.asked = True
 
     def _invoke(self, config: RunnableConfig | None) -> Any:
         if not _is_async_only(self.runnable):
@@ -211,6 +223,7 @@ class _Stop(BaseCallbackHandler):
 def _in_thread(work: Callable[[], T]) -> "Future[T]":
     """Starts work in a daemon thread, which unlike a pool's never keeps the process from ending."""
     future: Future[T] = Future()
+    future.set_running_or_notify_cancel()  # whoever gives up waiting cannot cancel it: the thread will set a result
     context = copy_context()  # the config that streaming and tracing look for travels in context variables
 
     def target() -> None:
@@ -225,6 +238,10 @@ def _in_thread(work: Callable[[], T]) -> "Future[T]":
 
 async def _awaited(runnable: Runnable[Any, Any], value: Any, config: RunnableConfig | None) -> Any:
     return await runnable.ainvoke(value, config)
+
+
+def _is_sync_only(runnable: Any) -> bool:
+    return isinstance(runnable, RunnableLambda) and not hasattr(cast(Any, runnable), "afunc")
 
 
 def _is_async_only(runnable: Any) -> bool:

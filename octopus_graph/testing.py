@@ -25,7 +25,7 @@ class Pick:
 
     Attributes:
         expert: The expert picked; `None` for the end.
-        rewrite: The request rewritten for it.
+        rewrite: The request rewritten for it. As ever, the router drops one with numbers the request does not hold.
         confidence: The probability it is to have among the candidates.
     """
 

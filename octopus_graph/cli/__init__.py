@@ -20,7 +20,7 @@ import typer
 from octopus_graph.cli import graphs, models, train
 from octopus_graph.cli.ask import ask
 from octopus_graph.cli.doctor import doctor
-from octopus_graph.cli.guard import MISUSED, Guard
+from octopus_graph.cli.guard import Guard, misused
 from octopus_graph.cli.route import route
 
 __all__ = ["app", "main"]
@@ -52,8 +52,7 @@ def octopus_graph(
 
         typer.echo(installed("octopus-graph"))
     elif context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(MISUSED)
+        misused(context)
     if not debug:
         _quiet_libraries()
 

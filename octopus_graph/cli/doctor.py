@@ -1,5 +1,6 @@
 """`octopus-graph doctor`: what is installed, found and reachable. It loads no model and changes nothing."""
 
+import json
 import os
 import platform
 import shutil
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -17,6 +18,9 @@ from octopus_graph.cli import options
 from octopus_graph.cli.guard import FAILED
 from octopus_graph.cli.output import clip, emit, out, printable, size
 from octopus_graph.errors import OctopusError
+
+if TYPE_CHECKING:
+    from octopus_graph.router import RouterCard
 
 __all__ = ["doctor"]
 
@@ -128,23 +132,34 @@ def _graph() -> Iterator[Check]:
 
 def _router() -> Iterator[Check]:
     """The shipped router, its base and its experts against those of the default graph."""
-    from octopus_graph.router import SHIPPED, read_card
+    from octopus_graph.router import CARD, SHIPPED, read_card
+
+    again = "reinstall octopus-graph, or train it: octopus-graph train router"
+    problem = found = ""
+    if not all((SHIPPED / name).is_file() for name in (CARD, "adapter_model.safetensors", "adapter_config.json")):
+        problem = "not in this installation"
+    else:
+        card = read_card(SHIPPED)
+        edges = len(list(SHIPPED.glob("edges/*/adapter_config.json")))
+        found = f"{len(card.experts)} experts, {edges} edge adapters, base {card.base}"
+        problem = _misfit(SHIPPED, card)
+    yield Check("shipped router", "fail" if problem else "ok", problem or found, again if problem else "")
+
+
+def _misfit(folder: Path, card: "RouterCard") -> str:
     from octopus_graph.spec import load_spec
     from octopus_graph.weights import EMBEDDED
 
-    again = "reinstall octopus-graph, or train it: octopus-graph train router"
-    if not (SHIPPED / "router.json").is_file() or not (SHIPPED / "adapter_model.safetensors").is_file():
-        yield Check("shipped router", "fail", "not in this installation", again)
-        return
-    card = read_card(SHIPPED)
+    try:
+        made_for = json.loads((folder / "adapter_config.json").read_bytes())["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "its adapter_config.json cannot be read"
     lacking = sorted(set(load_spec("default").experts) - set(card.experts))
-    edges = len(list(SHIPPED.glob("edges/*/adapter_config.json")))
     if card.base != EMBEDDED:
-        yield Check("shipped router", "fail", f"made for the base {card.base}, not for {EMBEDDED}", again)
-    elif lacking:
-        yield Check("shipped router", "fail", f"does not know {', '.join(lacking)}", again)
-    else:
-        yield Check("shipped router", "ok", f"{len(card.experts)} experts, {edges} edge adapters, base {card.base}")
+        return f"made for the base {card.base}, not for {EMBEDDED}"
+    if made_for != card.base:
+        return f"its adapter is made for the base {made_for}, not for {card.base}"
+    return f"does not know {', '.join(lacking)}" if lacking else ""
 
 
 def _base() -> Iterator[Check]:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from octopus_graph.cli import opening, options
-from octopus_graph.cli.guard import MISUSED
-from octopus_graph.cli.output import emit, out, printable
+from octopus_graph.cli.guard import misused
+from octopus_graph.cli.output import clip, emit, out, printable
 
 if TYPE_CHECKING:
     from octopus_graph.spec import ExpertSpec, GraphSpec
@@ -35,8 +35,7 @@ _Graph = Annotated[
 def graph(context: typer.Context) -> None:
     """Shows, draws and checks graph files; loads no model."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(MISUSED)
+        misused(context)
 
 
 @app.command()
@@ -53,10 +52,10 @@ def show(file: _File = None, graph: _Graph = None, as_json: options.Json = False
     console.print(f"{printable(name)}: router {printable(spec.router.model)}, {_defaults(spec)}")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for head in ("expert", "model", "then", "if it fails", "takes"):
-        table.add_column(head, style="bold" if head == "expert" else "", overflow="fold")
+        table.add_column(head, style="bold" if head == "expert" else "", overflow="fold", no_wrap=head == "expert")
     for expert, said in spec.experts.items():
         after = "any" if said.neighbours == "*" else ", ".join(said.neighbours) or "nobody"
-        table.add_row(expert, printable(_model(said)), after, said.fallback or "-", printable(said.description))
+        table.add_row(expert, printable(_model(said)), after, said.fallback or "-", clip(said.description, 70))
     console.print(table)
 
 
@@ -65,23 +64,21 @@ def draw(
     file: _File = None,
     graph: _Graph = None,
     form: Annotated[
-        Literal["mermaid", "text"], typer.Option("--format", help="Mermaid source, or plain text.")
+        Literal["mermaid", "ascii"], typer.Option("--format", help="Mermaid source, or a plain list of edges.")
     ] = "mermaid",
     as_json: options.Json = False,
 ) -> None:
     """Draws the nodes and edges of the graph as LangGraph runs it."""
-    _, compiled = _checked(_chosen(file, graph))
+    spec, compiled = _checked(_chosen(file, graph))
     shape: Any = compiled.get_graph()
     if as_json:
         emit(shape.to_json())
     elif form == "mermaid":
+        # Without what is for clients of a stream: it would stand in every box.
+        shape.nodes = {name: node._replace(metadata=None) for name, node in shape.nodes.items()}
         out().print(shape.draw_mermaid().rstrip())
     else:
-        after: dict[str, list[str]] = {}
-        for edge in shape.edges:
-            after.setdefault(edge.source, []).append(edge.target)
-        for node, targets in after.items():
-            out().print(f"{node.strip('_')} → {', '.join(target.strip('_') for target in targets)}")
+        _draw_plainly(list(spec.experts), shape)
 
 
 @app.command()
@@ -103,6 +100,19 @@ def schema() -> None:
     emit(json_schema())
 
 
+def _draw_plainly(experts: list[str], shape: Any) -> None:
+    after: dict[str, list[str]] = {}
+    for edge in shape.edges:
+        after.setdefault(edge.source.strip("_"), []).append(edge.target.strip("_"))
+    for node in ("start", "route", *experts, "finish"):
+        targets = after[node]
+        others = [name for name in experts if name != node]
+        if len(others) > 1 and set(others) <= set(targets):
+            rest = [name for name in targets if name not in others]
+            targets = ["every other expert" if node in experts else "every expert", *rest]
+        out().print(f"{node} -> {', '.join(targets)}")
+
+
 def _chosen(file: str | None, graph: str | None) -> str:
     if file is not None and graph is not None:
         raise typer.BadParameter("name the graph once", param_hint="--graph")
@@ -119,8 +129,8 @@ def _checked(name: str) -> "tuple[GraphSpec, Any]":
 def _defaults(spec: "GraphSpec") -> str:
     said = spec.defaults
     allowed = f", only {', '.join(said.experts)}" if said.experts is not None else ""
-    unsure = f"below {said.min_confidence:.0%} {f'to {spec.fallback}' if spec.fallback else 'declined'}"
-    return f"at most {said.max_hops} hops, {unsure}, rewrite {said.rewrite}{allowed}"
+    unsure = f", below {said.min_confidence:.0%} {spec.fallback or 'declined'}" if said.min_confidence else ""
+    return f"at most {said.max_hops} hops, rewrite {said.rewrite}{unsure}{allowed}"
 
 
 def _model(expert: "ExpertSpec") -> str:

@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from contextlib import redirect_stdout
 from typing import Any, NoReturn
 
 import typer
@@ -12,7 +13,7 @@ from typer.exceptions import TyperException
 from octopus_graph.cli.output import err, line
 from octopus_graph.errors import OctopusError
 
-__all__ = ["FAILED", "INTERRUPTED", "MISUSED", "Guard"]
+__all__ = ["FAILED", "INTERRUPTED", "MISUSED", "Guard", "misused"]
 
 FAILED = 1
 MISUSED = 2
@@ -50,6 +51,17 @@ class Guard(TyperGroup):
                 traceback.print_exc()
             raise
         return result
+
+
+def misused(context: typer.Context) -> NoReturn:
+    """Shows the help of a group that was called without a command, where errors are shown.
+
+    Raises:
+        typer.Exit: Always.
+    """
+    with redirect_stdout(sys.stderr):  # Typer writes its help to stdout itself
+        typer.echo(context.get_help().rstrip())
+    raise typer.Exit(MISUSED)
 
 
 def _report(error: BaseException) -> int:

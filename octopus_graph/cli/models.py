@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from octopus_graph.cli import options
-from octopus_graph.cli.guard import MISUSED
+from octopus_graph.cli.guard import misused
 from octopus_graph.cli.output import emit, out, printable, size
 
 __all__ = ["app"]
@@ -17,8 +17,7 @@ app = typer.Typer(help="Lists and fetches model files.")
 def models(context: typer.Context) -> None:
     """Lists and fetches model files."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(MISUSED)
+        misused(context)
 
 
 @app.command("list")

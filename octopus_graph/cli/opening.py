@@ -1,6 +1,7 @@
 """Graph files opened: as a router, as a graph that runs, or as one that only shows its shape."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from octopus_graph.cli.output import spinner
@@ -10,15 +11,7 @@ if TYPE_CHECKING:
     from octopus_graph.router import OctopusRouter
     from octopus_graph.spec import BuiltGraph, GraphSpec
 
-__all__ = ["check_experts", "load_router", "open_graph", "open_router", "outline"]
-
-
-def load_router(spec: "GraphSpec") -> "OctopusRouter":
-    """Loads the router that a graph file names. Tests put a double in its place."""
-    from octopus_graph.spec import build_router
-
-    with spinner("Loading the router …"):
-        return build_router(spec)
+__all__ = ["check_experts", "open_graph", "open_router", "outline"]
 
 
 def open_router(graph: str, experts: Sequence[str] | None) -> "tuple[OctopusRouter, Sequence[str]]":
@@ -31,11 +24,12 @@ def open_router(graph: str, experts: Sequence[str] | None) -> "tuple[OctopusRout
     Returns:
         The router and its candidates.
     """
-    from octopus_graph.spec import load_spec
+    from octopus_graph.spec import building, load_spec
 
     spec = load_spec(graph)
     check_experts(spec, experts)
-    return load_router(spec), list(experts or spec.experts)
+    with _loading(spec):
+        return building.build_router(spec), list(experts or spec.experts)
 
 
 def open_graph(graph: str, experts: Sequence[str] | None, *, dry_run: bool) -> Any:
@@ -53,7 +47,8 @@ def open_graph(graph: str, experts: Sequence[str] | None, *, dry_run: bool) -> A
 
     spec = load_spec(graph)
     check_experts(spec, experts)
-    return _compiled(build_graph(spec, dry_run=dry_run, router=load_router(spec)))
+    with _loading(spec):
+        return _compiled(build_graph(spec, dry_run=dry_run))
 
 
 def outline(spec: "GraphSpec") -> Any:
@@ -74,6 +69,21 @@ def check_experts(spec: "GraphSpec", experts: Sequence[str] | None) -> None:
     for name in experts or ():
         if name not in spec.experts:
             raise UnknownExpertError(name, list(spec.experts), where="--expert")
+
+
+@contextmanager
+def _loading(spec: "GraphSpec") -> Generator[None]:
+    """Shows that the router is being loaded; a model is fetched before that, for it shows a bar of its own."""
+    from octopus_graph import weights
+    from octopus_graph.router import CARD, SHIPPED
+    from octopus_graph.spec.models import EMBEDDED
+
+    if spec.router.model != EMBEDDED or not (SHIPPED / CARD).is_file():
+        yield
+        return
+    weights.resolve(weights.EMBEDDED)
+    with spinner("Loading the router …"):
+        yield
 
 
 def _compiled(built: "BuiltGraph") -> Any:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["clip", "dump", "emit", "err", "line", "out", "percent", "printable", "size", "spinner"]
 
+WIDTH = 160  # of tables where no terminal says how wide it is
+
 # All but tab and line feed. A model's answer, or a file's text, must not drive the terminal it is shown on.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -24,7 +26,8 @@ def out() -> "Console":
     """Makes the console for results; without colours where stdout is no terminal or NO_COLOR is set."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    wide = None if sys.stdout.isatty() else WIDTH
+    return Console(width=wide, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def err() -> "Console":

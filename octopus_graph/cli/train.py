@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from octopus_graph.cli import options
-from octopus_graph.cli.guard import MISUSED
+from octopus_graph.cli.guard import misused
 from octopus_graph.cli.output import emit, err, out, printable
 from octopus_graph.errors import MissingExtraError
 
@@ -32,8 +32,7 @@ _Data = Annotated[
 def train(context: typer.Context) -> None:
     """Trains the router and its edge adapters."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(MISUSED)
+        misused(context)
 
 
 @app.command()

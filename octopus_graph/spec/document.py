@@ -93,7 +93,7 @@ def read_document(path: Path, name: str) -> Document:
         raise SpecError(f"{name}:1: a graph file is a mapping: begin it with `version: 1`.")
     reader = _Reader(name, yaml.constructor)
     data = cast(dict[str, Any], reader.read(root, ()))
-    return Document(name, path.parent, data, reader.lines)
+    return Document(name, path.absolute().parent, data, reader.lines)
 
 
 def _read_text(path: Path, name: str) -> str:
@@ -159,9 +159,12 @@ class _Reader:
             line = key_node.start_mark.line + 1
             key = str(key_node.value) if key_node.id == "scalar" else ""
             self.lines[*path, key] = line
-            if key_node.id != "scalar" or key_node.tag not in _TEXT:
-                what = "merge keys (<<) are not supported" if key == "<<" else "a name here must be a text"
-                raise self._error((*path, key), f"{what}: write the fields out, and names in quotes.")
+            if key_node.id != "scalar":
+                raise self._error(path, "a name here must be a word, not a list or a mapping.", line)
+            if key == "<<":
+                raise self._error(path, "merge keys (<<) are not supported: write the fields out.", line)
+            if key_node.tag not in _TEXT:
+                raise self._error((*path, key), "a name here must be a text: put it in quotes.")
             if _SECRET.search(key):
                 raise self._error(path, "this looks like a secret: put it in an environment variable.", line)
             if key in data:

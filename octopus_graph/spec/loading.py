@@ -90,7 +90,7 @@ def check_names(spec: GraphSpec) -> None:
         named.append(((*here, "fallback"), expert.fallback))
     for path, name in named:
         if name is not None and name not in spec.experts:
-            raise spec.error(path, f"there is no expert {name!r}{_instead(name, list(spec.experts))}.")
+            raise spec.error(path, f"there is no expert {name!r}{_instead(name, list(spec.experts), end='.')}")
 
 
 def _existing(name: str) -> Path:
@@ -109,10 +109,12 @@ def _existing(name: str) -> Path:
 def _first(errors: Sequence[ErrorDetails], document: Document) -> SpecError:
     """Makes an error of the problem that stands first in the file, and says how many more there are."""
     told = [(_path(error["loc"], document), error) for error in errors]
-    told.sort(key=lambda pair: document.line(pair[0]))
+    # Of a misspelt name that was needed two things are said in one line; that it is misspelt comes first.
+    told.sort(key=lambda pair: (document.line(pair[0]), pair[1]["type"] == "missing"))
     path, error = told[0]
     more = f" ({len(told) - 1} more in this file)" if len(told) > 1 else ""
-    return document.error(path, f"{_saying(path, error)}.{more}")
+    saying = _saying(path, error)
+    return document.error(path, f"{saying}{'' if saying.endswith('?') else '.'}{more}")
 
 
 def _path(location: Sequence[int | str], document: Document) -> FieldPath:
@@ -126,7 +128,7 @@ def _path(location: Sequence[int | str], document: Document) -> FieldPath:
 
 
 def _is_member(part: int | str) -> bool:
-    return isinstance(part, str) and (part in {"[key]", "literal['*']", "list[str]"} or part.startswith("("))
+    return isinstance(part, str) and (part == "[key]" or part.startswith("("))
 
 
 def _saying(path: FieldPath, error: ErrorDetails) -> str:
@@ -144,7 +146,7 @@ def _saying(path: FieldPath, error: ErrorDetails) -> str:
         return str(error.get("ctx", {}).get("error", error["msg"]))
     else:
         words = error["msg"].removeprefix("Input ").removeprefix("should be ")
-        saying = _SAYINGS.get(kind) or (words if kind == "model_kind" else f"it must be {words}")
+        saying = _SAYINGS.get(kind) or (words if kind == "kind" else f"it must be {words}")
     shown = kind not in {"missing", "string_too_short", "too_short"} and field != "api_key_env"
     return f"{saying}, not {_short(value)}" if shown else saying
 
@@ -165,9 +167,9 @@ def _fields(path: FieldPath) -> list[str]:
             return list(GraphSpec.model_fields)
 
 
-def _instead(name: str, known: Sequence[str]) -> str:
+def _instead(name: str, known: Sequence[str], end: str = "") -> str:
     close = difflib.get_close_matches(name, known, 1)
-    return f": did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
+    return f": did you mean {close[0]}?" if close else f"; there are {', '.join(known)}{end}"
 
 
 def _short(value: Any) -> str:

@@ -102,9 +102,19 @@ Model = Annotated[
     | Annotated[UrlModel, Tag("(url)")],
     Discriminator(
         _kind,
-        custom_error_type="model_kind",
-        custom_error_message="write embedded, provider:name, {{huggingface: org/name}} or {{url: …, model: …}}",
+        custom_error_type="kind",
+        custom_error_message="write embedded, provider:name, {huggingface: org/name} or {url: …, model: …}",
     ),
+]
+
+
+def _whom(value: Any) -> str | None:
+    return "(all)" if value == "*" else "(list)" if isinstance(value, list) else None
+
+
+Neighbours = Annotated[
+    Annotated[Literal["*"], Tag("(all)")] | Annotated[list[str], Tag("(list)")],
+    Discriminator(_whom, custom_error_type="kind", custom_error_message='write "*" or a list of experts'),
 ]
 
 
@@ -133,9 +143,7 @@ class ExpertSpec(_Section):
         " {url: address, model: name, api_key_env: VARIABLE}",
     )
     system_prompt: str = Field(default="", description="What the model is told before every question")
-    neighbours: Literal["*"] | list[str] = Field(
-        default="*", description="Who may be asked after it; * is every other expert"
-    )
+    neighbours: Neighbours = Field(default="*", description="Who may be asked after it; * is every other expert")
     timeout: float | None = Field(
         default=None, gt=0, allow_inf_nan=False, description="The most seconds an attempt may take"
     )

@@ -194,6 +194,31 @@ def test_a_model_that_nobody_waits_for_stops_at_its_next_token() -> None:
     assert 0 < len(model.written) < 400
 
 
+def test_a_function_that_hangs_does_not_keep_an_event_loop_from_ending() -> None:
+    release = threading.Event()
+    started = time.perf_counter()
+
+    with pytest.raises(TimeoutError, match="no answer within"):
+        asyncio.run(arun(only(Invoke(RunnableLambda(lambda _: release.wait(5)), "", timeout=0.05))))
+
+    assert time.perf_counter() - started < 2
+    release.set()
+
+
+async def test_an_awaited_model_that_nobody_waits_for_stops_at_its_next_token() -> None:
+    model = Endless(written=[], ended=threading.Event())
+
+    def consume(_: str, config: RunnableConfig) -> str:
+        return "".join(str(chunk.text) for chunk in model.stream("go", config))
+
+    chain = RunnablePassthrough() | RunnableLambda(consume)  # not seen to be sync: it runs in the event loop's pool
+    with pytest.raises(TimeoutError):
+        await arun(only(Invoke(chain, "", timeout=0.1)))
+
+    assert await asyncio.to_thread(model.ended.wait, 3)
+    assert 0 < len(model.written) < 400
+
+
 async def test_a_cancelled_run_cancels_its_call() -> None:
     cancelled = asyncio.Event()
 

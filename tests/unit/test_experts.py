@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +74,10 @@ def model(*answers: str) -> GenericFakeChatModel:
     return GenericFakeChatModel(messages=iter([AIMessage(answer) for answer in answers]))
 
 
+def answered(prompt: Any) -> AIMessage:
+    return AIMessage(prompt.messages[0].text.upper())
+
+
 def shouting_graph() -> Any:
     def node(state: MessagesState) -> dict[str, Any]:
         return {"messages": [AIMessage(str(state["messages"][-1].text).upper())]}
@@ -101,8 +105,7 @@ def asked(**options: Any) -> tuple[Expert, list[Any]]:
         Async(),
         RunnableLambda(str.upper),
         RunnableLambda(shout),
-        ChatPromptTemplate.from_messages([("human", "{query}")])
-        | RunnableLambda(lambda prompt: AIMessage(prompt.messages[0].text.upper())),
+        ChatPromptTemplate.from_messages([("human", "{query}")]) | RunnableLambda(answered),
         shouting_graph(),
     ],
     ids=["builtin", "lambda", "async", "async object", "runnable", "async runnable", "chain", "graph"],
@@ -349,21 +352,22 @@ def test_a_tool_passes_its_callers_callbacks_on() -> None:
     assert seen == ["me"]
 
 
-def bad() -> Iterator[tuple[dict[str, Any], str]]:
-    yield {"name": ""}, "cannot be named ''"
-    yield {"name": "a b"}, "letters, digits, underscores and hyphens"
-    yield {"name": "a:b"}, "cannot be named"
-    yield {"name": "x" * 65}, "cannot be named"
-    yield {"runnable": {"url": "x"}}, "'e' cannot ask a dict"
-    yield {"runnable": None}, "cannot ask a NoneType"
-    yield {"runnable": StateGraph(MessagesState)}, r"not compiled: call its compile\(\) first"
-    yield {"takes": "everything"}, "cannot take 'everything'; it takes auto, messages, query, state"
-    yield {"timeout": 0}, "must be above 0"
-    yield {"timeout": float("nan")}, "must be above 0"
-    yield {"retries": -1}, "cannot have -1 retries"
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"name": ""}, "cannot be named ''"),
+    ({"name": "a b"}, "letters, digits, underscores and hyphens"),
+    ({"name": "a:b"}, "cannot be named"),
+    ({"name": "x" * 65}, "cannot be named"),
+    ({"runnable": {"url": "x"}}, "'e' cannot ask a dict"),
+    ({"runnable": None}, "cannot ask a NoneType"),
+    ({"runnable": StateGraph(MessagesState)}, r"not compiled: call its compile\(\) first"),
+    ({"takes": "everything"}, "cannot take 'everything'; it takes auto, messages, query, state"),
+    ({"timeout": 0}, "must be above 0"),
+    ({"timeout": float("nan")}, "must be above 0"),
+    ({"retries": -1}, "cannot have -1 retries"),
+]
 
 
-@pytest.mark.parametrize(("change", "message"), bad())
+@pytest.mark.parametrize(("change", "message"), BAD)
 def test_a_value_that_cannot_be_used_is_refused(change: dict[str, Any], message: str) -> None:
     fields: dict[str, Any] = {"name": "e", "description": "An expert", "runnable": str.upper} | change
 

@@ -1,444 +1,400 @@
-"""create_octopus_graph: what it refuses to build, what LangGraph sees of it, and whole runs: invoked, streamed, resumed."""
+"""The graph as LangGraph has it: what its builder refuses, its drawing, schemas, streams and checkpoints."""
 
 import asyncio
-import json
-import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
-from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
-from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseMessage, HumanMessage, ToolMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableLambda
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import END, START, MessagesState, StateGraph
-from langgraph.types import Command, interrupt
-from pydantic import ConfigDict
+from langgraph.types import Command, Overwrite, interrupt
+from typing_extensions import TypedDict
 
-from octopus_graph.errors import ConfigurationError, InputError, UnknownExpertError
+from octopus_graph.errors import ConfigurationError, ExpertError, UnknownExpertError
 from octopus_graph.experts import Expert
 from octopus_graph.graph import create_octopus_graph
 from octopus_graph.state import OctopusContext
-from octopus_graph.testing import EchoExpert, Pick, scripted_router
+from octopus_graph.testing import EchoExpert, Pick, Script, scripted_router
 
-Ask = Callable[..., Awaitable[dict[str, Any]]]
+THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
+BOTH: Script = {"both": [Pick("math", rewrite="The sum?"), Pick("law", rewrite="Is it allowed?")], "": "math"}
 
-THREAD: Any = {"configurable": {"thread_id": "thread"}}
-CALCULUS = {"derivative": ["math", Pick("history", rewrite="Who found calculus?")]}
-REQUEST = "the derivative of x^3, and who found it?"
-BOTH = f"## Math\n\n[math] {REQUEST}\n\n## History\n\n[history] Who found calculus?"
-
-
-def request(text: str = REQUEST) -> dict[str, Any]:
-    return {"messages": [HumanMessage(text)]}
-
-
-def compiled(experts: Sequence[Expert], script: Any = None, **options: Any) -> Any:
-    """A graph with a memory."""
-    router = scripted_router(CALCULUS if script is None else script)
-    return create_octopus_graph(experts, router, **options).compile(name="octopus", checkpointer=InMemorySaver())
-
-
-def echoes(*names: str) -> list[Expert]:
-    return [EchoExpert(name) for name in names or ("math", "history", "law")]
-
-
-@pytest.fixture(params=["invoke", "ainvoke"])
-def ask(request: pytest.FixtureRequest) -> Ask:
-    """Runs a graph to its end, sync and async."""
-
-    async def call(graph: Any, given: Any, config: Any = THREAD, **options: Any) -> dict[str, Any]:
-        if request.param == "invoke":
-            return graph.invoke(given, config, **options)
-        return await graph.ainvoke(given, config, **options)
-
-    return call
+Stream = Callable[..., Awaitable[list[Any]]]
 
 
 @pytest.fixture(params=["stream", "astream"])
-def stream(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Streams a run, sync and async."""
+def stream(request: pytest.FixtureRequest) -> Stream:
+    """Streams the answer to one question into a list."""
 
-    async def call(graph: Any, mode: Any, given: Any = None) -> Any:
-        given = {"messages": [HumanMessage(REQUEST)]} if given is None else given
+    async def streams(
+        graph: Any, question: Any, mode: Any, config: RunnableConfig | None = None, **options: Any
+    ) -> Any:
+        given = {"messages": [("user", question)]} if isinstance(question, str) else question
         if request.param == "stream":
-            for part in graph.stream(given, THREAD, stream_mode=mode):
-                yield part
-        else:
-            async for part in graph.astream(given, THREAD, stream_mode=mode):
-                yield part
+            return list(graph.stream(given, config, stream_mode=mode, **options))
+        return [part async for part in graph.astream(given, config, stream_mode=mode, **options)]
 
-    return call
+    return streams
 
 
-# ---------------------------------------------------------------- what is refused when it is built
+def echoes(*names: str) -> list[Expert]:
+    return [EchoExpert(name) for name in names or ("math", "law", "general")]
+
+
+def compiled(script: Script = BOTH, experts: list[Expert] | None = None, **options: Any) -> Any:
+    compiling = {key: options.pop(key) for key in ("checkpointer", "interrupt_before") if key in options}
+    builder = create_octopus_graph(experts or echoes(), scripted_router(script), **options)
+    return builder.compile(name="octopus", **compiling)
+
+
+# ---------------------------------------------------------------- building
 
 
 @pytest.mark.parametrize(
-    ("experts", "options", "names"),
+    ("experts", "options", "error", "message"),
     [
-        ([EchoExpert("math", neighbours=("lwa",))], {}, ("neighbours of math", "'lwa'")),
-        ([EchoExpert("math", fallback="lwa")], {}, ("fallback of math", "'lwa'")),
-        (echoes("math"), {"fallback": "lwa"}, ("the graph's fallback", "'lwa'")),
-        (echoes("math"), {"defaults": OctopusContext(experts=["lwa"])}, ("the experts allowed", "'lwa'")),
-        (echoes("math", "cooking"), {}, ("the router", "'cooking'")),
+        ([], {}, ConfigurationError, "needs at least one expert"),
+        (echoes("math", "math"), {}, ConfigurationError, "Two experts are named 'math'"),
+        ([EchoExpert("route")], {}, ConfigurationError, "The graph itself has a 'route'"),
+        ([EchoExpert("finish")], {}, ConfigurationError, "give that expert another name"),
+        ([EchoExpert("end")], {}, ConfigurationError, "The graph itself has a 'end'"),
+        ([EchoExpert("__end__")], {}, ConfigurationError, "The graph itself has a '__end__'"),
+        (
+            [EchoExpert("maths")],
+            {},
+            UnknownExpertError,
+            "the router: there is no expert 'maths'; the experts are physics,",
+        ),
+        (
+            [EchoExpert("math", neighbours=("lore",)), EchoExpert("law")],
+            {},
+            UnknownExpertError,
+            "neighbours of math: there is no expert 'lore'; the experts are math, law",
+        ),
+        (
+            [EchoExpert("math", neighbours=("law",))],
+            {},
+            UnknownExpertError,
+            "neighbours of math: there is no expert 'law'",
+        ),
+        ([EchoExpert("math", fallback="lore")], {}, UnknownExpertError, "fallback of math: there is no expert 'lore'"),
+        (
+            echoes("math"),
+            {"fallback": "general"},
+            UnknownExpertError,
+            "the graph's fallback: there is no expert 'general'",
+        ),
+        (
+            echoes("math"),
+            {"defaults": OctopusContext(experts=["law"])},
+            UnknownExpertError,
+            "the experts allowed: there is no expert 'law'",
+        ),
     ],
-    ids=["neighbour", "fallback of an expert", "fallback", "allow-list", "expert the router does not know"],
 )
-def test_an_unknown_name_is_refused_with_the_place_it_stands(
-    experts: list[Expert], options: dict[str, Any], names: tuple[str, str]
+def test_wiring_errors_surface_while_the_graph_is_built(
+    experts: list[Expert], options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(UnknownExpertError) as refusal:
+    with pytest.raises(error, match=message):
         create_octopus_graph(experts, scripted_router({}), **options)
 
-    assert all(name in str(refusal.value) for name in names)
-    assert "math" in str(refusal.value)  # it says which there are
-    assert "\n" not in str(refusal.value)
+
+def test_the_builder_is_returned_for_the_caller_to_compile() -> None:
+    builder = create_octopus_graph(echoes(), scripted_router(BOTH))
+
+    assert isinstance(builder, StateGraph)
+    graph = builder.compile(name="octopus", checkpointer=InMemorySaver())
+    assert graph.get_name() == "octopus"
 
 
-@pytest.mark.parametrize("name", ["route", "finish", "end", "__end__", "__error__"])
-def test_names_the_graph_takes_itself_are_refused(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="another name"):
-        create_octopus_graph(echoes(name), scripted_router({}, experts=[name]))
+class User(TypedDict):
+    """Another graph's context, which is none of ours."""
+
+    user: str
 
 
-def test_a_graph_of_nobody_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="at least one expert"):
-        create_octopus_graph([], scripted_router({}))
+async def test_a_graph_may_be_a_part_of_another() -> None:
+    builder = StateGraph(MessagesState, User)
+    builder.add_node("octopus", compiled())
+    builder.add_edge(START, "octopus")
+    builder.add_edge("octopus", END)
+    graph: Any = builder.compile()
+
+    given, context = {"messages": [("user", "2 + 2")]}, User(user="me")
+
+    for result in (graph.invoke(given, context=context), await graph.ainvoke(given, context=context)):
+        assert result["messages"][-1].text == "[math] 2 + 2"
 
 
-def test_a_name_that_stands_twice_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="Two experts are named 'math'"):
-        create_octopus_graph(echoes("math", "law", "math"), scripted_router({}))
+async def test_a_graph_may_be_an_expert_of_another() -> None:
+    inner = compiled({"": "law"}, echoes("law"))
+    outer = compiled({"": "general"}, [Expert("general", "Asks on", inner)])
+
+    for result in (outer.invoke({"messages": [("user", "?")]}), await outer.ainvoke({"messages": [("user", "?")]})):
+        assert result["messages"][-1].text == "[law] ?"
+        assert [hop["expert"] for hop in result["hops"]] == ["general"]
 
 
-# ---------------------------------------------------------------- what LangGraph and its studio see
+# ---------------------------------------------------------------- drawing and schemas
 
 
-def test_the_drawing_shows_the_real_edges() -> None:
-    experts = [EchoExpert("math", neighbours=("law",)), EchoExpert("law", neighbours=()), EchoExpert("history")]
+def test_the_drawing_shows_the_edges_there_are() -> None:
+    experts = [EchoExpert("math", neighbours=("law",)), EchoExpert("law", neighbours=()), EchoExpert("general")]
 
-    drawing = compiled(experts).get_graph()
+    drawn = compiled({}, experts).get_graph()
 
-    assert {(edge.source, edge.target) for edge in drawing.edges} == {
+    assert {(edge.source, edge.target) for edge in drawn.edges} == {
         ("__start__", "route"),
-        *(("route", target) for target in ("math", "law", "history", "finish")),
-        *(("math", target) for target in ("law", "finish")),
+        *(("route", name) for name in ("math", "law", "general", "finish")),
+        *(("math", name) for name in ("law", "finish")),
         ("law", "finish"),
-        *(("history", target) for target in ("math", "law", "finish")),
+        *(("general", name) for name in ("math", "law", "finish")),
         ("finish", "__end__"),
     }
-    assert {edge.conditional for edge in drawing.edges if edge.source == "math"} == {True}
-    assert drawing.nodes["math"].metadata == {"octopus_node": "expert"}
+    assert "math -.-> law" in drawn.draw_mermaid()
+    assert {node["id"] for node in drawn.to_json()["nodes"]} >= {"route", "math", "law", "general", "finish"}
 
 
-def test_the_schemas_name_the_fields_of_input_output_and_context() -> None:
-    graph = compiled(echoes())
+def test_nodes_say_what_they_are() -> None:
+    metadata = {name: node.metadata for name, node in compiled().get_graph().nodes.items()}
+
+    assert metadata["route"] == {"octopus_node": "route"}
+    assert metadata["math"] == {"octopus_node": "expert"}
+    assert metadata["finish"] == {"octopus_node": "finish"}
+
+
+def test_the_schemas_are_whole() -> None:
+    graph = compiled()
 
     assert set(graph.get_input_jsonschema()["properties"]) == {"messages"}
     assert set(graph.get_output_jsonschema()["properties"]) == {"messages", "hops", "request", "decision"}
     assert set(graph.get_context_jsonschema()["properties"]) == {"max_hops", "min_confidence", "rewrite", "experts"}
-    assert graph.get_input_jsonschema()["properties"]["messages"]["items"]
-
-
-def test_the_builder_is_the_callers_to_extend() -> None:
-    builder = create_octopus_graph(echoes(), scripted_router(CALCULUS))
-
-    assert isinstance(builder, StateGraph)
-    assert builder.compile(name="mine").name == "mine"
-
-
-# ---------------------------------------------------------------- runs
-
-
-async def test_one_hop_gives_the_answer_as_it_is(ask: Ask) -> None:
-    state = await ask(compiled(echoes(), {"derivative": "math"}), request())
-
-    assert state["messages"][-1].text == f"[math] {REQUEST}"
-    assert [hop["expert"] for hop in state["hops"]] == ["math"]
-    assert state["request"] == REQUEST
-
-
-async def test_two_hops_give_both_parts_under_their_headings(ask: Ask) -> None:
-    state = await ask(compiled(echoes()), request())
-
-    assert state["messages"][-1].text == BOTH
-    assert [(hop["expert"], hop["query"], hop["rewritten"]) for hop in state["hops"]] == [
-        ("math", REQUEST, False),
-        ("history", "Who found calculus?", True),
-    ]
-
-
-async def test_each_decision_is_a_tool_call_and_each_answer_its_tool_message(ask: Ask) -> None:
-    messages: list[AnyMessage] = (await ask(compiled(echoes()), request()))["messages"]
-
-    assert [type(message) for message in messages] == [
-        HumanMessage,
-        AIMessage,
-        ToolMessage,
-        AIMessage,
-        ToolMessage,
-        AIMessage,
-    ]
-    first, answer, second = messages[1], messages[2], messages[3]
-    assert isinstance(first, AIMessage)
-    assert isinstance(answer, ToolMessage)
-    assert isinstance(second, AIMessage)
-    assert (first.tool_calls[0]["name"], first.tool_calls[0]["args"]) == ("math", {"query": REQUEST})
-    assert (answer.name, answer.tool_call_id) == ("math", first.tool_calls[0]["id"])
-    assert (second.tool_calls[0]["name"], second.tool_calls[0]["args"]) == ("history", {"query": "Who found calculus?"})
-
-
-async def test_hops_say_how_they_came_about_and_are_plain_json(ask: Ask) -> None:
-    state = await ask(compiled(echoes(), {"derivative": Pick("math", confidence=0.7)}), request())
-
-    (hop,) = json.loads(json.dumps(state["hops"]))
-    assert json.loads(json.dumps(state["decision"]))["expert"] is None
-    assert hop["token"] == "<nexa_4>"
-    assert hop["confidence"] == pytest.approx(0.7)
-    assert hop["top"][0] == ["math", pytest.approx(0.7)]
-    assert sum(probability for _, probability in hop["top"]) == pytest.approx(1)
-    assert (hop["served_by"], hop["error"]) == (None, None)
-    assert min(hop["decide_ms"], hop["expert_ms"]) > 0
-
-
-async def upper(query: str) -> str:
-    await asyncio.sleep(0)
-    return query.upper()
-
-
-def inner_graph() -> Any:
-    """A graph as an expert: answers with the last message, shouted."""
-
-    def node(state: MessagesState) -> dict[str, Any]:
-        return {"messages": [AIMessage(str(state["messages"][-1].text).upper())]}
-
-    return StateGraph(MessagesState).add_node("node", node).add_edge(START, "node").add_edge("node", END).compile()
-
-
-@pytest.mark.parametrize(
-    "runnable",
-    [
-        str.upper,
-        upper,
-        RunnableLambda(str.upper),
-        RunnableLambda(upper),
-        RunnableLambda(str.strip) | str.upper,
-        ChatPromptTemplate.from_template("{q}") | GenericFakeChatModel(messages=iter([AIMessage("HELLO")] * 2)),
-        GenericFakeChatModel(messages=iter([AIMessage("HELLO")] * 2)),
-        inner_graph(),
-    ],
-    ids=["function", "coroutine", "runnable", "async runnable", "chain", "prompt and model", "chat model", "graph"],
-)
-async def test_an_expert_may_be_made_of_anything(runnable: Any, ask: Ask) -> None:
-    graph = compiled([Expert("math", "", runnable)], {"hello": "math"})
-
-    assert (await ask(graph, request("hello")))["messages"][-1].text == "HELLO"
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        ({"messages": []}, "no request"),
-        ({"messages": [("ai", "hello")]}, "no request"),
-        (request(" \n "), "empty"),
-        (request("x" * 200_001), "shorten"),
-        (request("\ud800"), "not valid text"),
-    ],
-    ids=["no message", "no human", "white space", "too long", "lone surrogate"],
-)
-async def test_bad_requests_end_in_one_sentence(given: Any, sentence: str, ask: Ask) -> None:
-    with pytest.raises(InputError, match=sentence) as refusal:
-        await ask(compiled(echoes()), given)
-
-    assert "\n" not in str(refusal.value)
-
-
-async def test_tokens_in_a_request_or_an_answer_stay_text(ask: Ask) -> None:
-    graph = compiled([Expert("math", "", lambda _: "done <nexa_8> ('x')<nexa_end>")], {"": "math"})
-
-    state = await ask(graph, request("say <nexa_8> and <nexa_end>"))
-
-    assert state["messages"][-1].text == "done <nexa_8> ('x')<nexa_end>"
-    assert state["hops"][0]["query"] == "say <nexa_8> and <nexa_end>"
-
-
-async def test_runs_of_many_threads_at_once_keep_apart() -> None:
-    graph = compiled([Expert("math", "", upper)], {"": "math"})
-
-    answers = await asyncio.gather(
-        *(graph.ainvoke(request(f"number {i}"), {"configurable": {"thread_id": str(i)}}) for i in range(20))
-    )
-
-    assert [state["messages"][-1].text for state in answers] == [f"NUMBER {i}" for i in range(20)]
-
-
-async def test_it_serves_as_a_part_of_another_graph(ask: Ask) -> None:
-    octopus = create_octopus_graph(echoes(), scripted_router(CALCULUS)).compile(name="octopus")
-    builder = StateGraph(MessagesState, context_schema=dict)
-    builder.add_node("octopus", octopus)
-    outer = builder.add_edge(START, "octopus").add_edge("octopus", END).compile()
-
-    state = await ask(outer, request(), None, context={"user": "somebody"})
-
-    assert state["messages"][-1].text == BOTH
+    assert "expert_ms" in str(graph.get_output_jsonschema())
 
 
 # ---------------------------------------------------------------- streams
 
 
-async def test_custom_events_tell_the_run_as_it_goes(stream: Callable[..., Any]) -> None:
-    events = [event async for event in stream(compiled(echoes()), "custom")]
+def said(parts: Iterable[tuple[BaseMessage, dict[str, Any]]], node: str) -> list[str]:
+    return [str(message.text) for message, metadata in parts if metadata["langgraph_node"] == node]
 
-    assert [(event["event"], event.get("by"), event.get("expert")) for event in events] == [
-        ("decision", "route", "math"),
-        ("hop", None, "math"),
-        ("decision", "math", "history"),
-        ("hop", None, "history"),
-        ("decision", "history", None),
-        ("answer", None, None),
+
+def model(*answers: str) -> GenericFakeChatModel:
+    return GenericFakeChatModel(messages=iter([AIMessage(answer) for answer in answers]))
+
+
+@pytest.mark.parametrize("limit", [None, 5])
+async def test_a_chat_model_s_tokens_are_streamed_as_they_come(limit: float | None, stream: Stream) -> None:
+    graph = compiled({"": "math"}, [Expert("math", "A model", model("The answer is 12."), timeout=limit)])
+
+    parts = await stream(graph, "x^3 at 2?", "messages")
+
+    chunks = [message for message, _ in parts if isinstance(message, AIMessageChunk)]
+    assert [str(chunk.text) for chunk in chunks if chunk.text] == ["The", " ", "answer", " ", "is", " ", "12."]
+    assert {metadata["octopus_node"] for message, metadata in parts if message in chunks} == {"expert"}
+
+
+async def test_one_hop_s_answer_is_not_streamed_twice(stream: Stream) -> None:
+    """The final message bears the id its tokens were streamed under: to clients it is the same message."""
+    graph = compiled({"": "math"}, [Expert("math", "A model", model("It is 12."))], checkpointer=InMemorySaver())
+
+    parts = await stream(graph, "x^3 at 2?", "messages", THREAD)
+
+    answer = graph.get_state(THREAD).values["messages"][-1]
+    assert (answer.text, type(answer)) == ("It is 12.", AIMessage)
+    assert {message.id for message, _ in parts if isinstance(message, AIMessageChunk)} == {answer.id}
+    assert said(parts, "finish") == []
+
+
+async def test_a_model_that_repeats_an_id_does_not_overwrite_the_turn_before(stream: Stream) -> None:
+    again = GenericFakeChatModel(messages=iter([AIMessage(f"answer {number}", id="same") for number in (1, 2)]))
+    graph = compiled({"": "math"}, [Expert("math", "A model", again)], checkpointer=InMemorySaver())
+
+    for question in ("one", "two"):
+        await stream(graph, question, "values", THREAD)
+
+    texts = [str(message.text) for message in graph.get_state(THREAD).values["messages"]]
+    assert texts == ["one", "", "answer 1", "answer 1", "two", "", "answer 2", "answer 2"]
+
+
+async def test_what_does_not_stream_comes_whole(stream: Stream) -> None:
+    parts = await stream(compiled(), "2 + 2", "messages")
+
+    assert said(parts, "math") == ["[math] 2 + 2"]
+    assert said(parts, "finish") == ["[math] 2 + 2"]
+    assert [message.name for message, _ in parts if isinstance(message, ToolMessage)] == ["math"]
+
+
+async def test_chains_on_models_stream_too(stream: Stream) -> None:
+    graph = compiled({"": "math"}, [Expert("math", "A chain", model("It is 12.") | StrOutputParser())])
+
+    parts = await stream(graph, "x^3 at 2?", "messages")
+
+    chunks = [str(message.text) for message, _ in parts if isinstance(message, AIMessageChunk)]
+    assert "".join(chunks) == "It is 12."
+    assert len(chunks) > 1
+
+
+async def test_custom_events_tell_the_run_as_it_happens(stream: Stream) -> None:
+    events = await stream(compiled(), "both", "custom")
+
+    assert [event["event"] for event in events] == ["decision", "hop", "decision", "hop", "decision", "answer"]
+    decisions = [event for event in events if event["event"] == "decision"]
+    assert [(event["by"], event["expert"], event["query"]) for event in decisions] == [
+        ("route", "math", "The sum?"),
+        ("math", "law", "Is it allowed?"),
+        ("law", None, "both"),
     ]
-    assert events[1]["answer"] == f"[math] {REQUEST}"
-    assert (events[-1]["answer"], events[-1]["path"]) == (BOTH, ["math", "history"])
-    json.dumps(events)
+    hops = [event for event in events if event["event"] == "hop"]
+    assert [(event["expert"], event["answer"]) for event in hops] == [
+        ("math", "[math] The sum?"),
+        ("law", "[law] Is it allowed?"),
+    ]
+    assert events[-1] == {
+        "event": "answer",
+        "answer": "## Math\n\n[math] The sum?\n\n## Law\n\n[law] Is it allowed?",
+        "path": ["math", "law"],
+    }
 
 
-async def test_updates_come_node_by_node(stream: Callable[..., Any]) -> None:
-    updates = [update async for update in stream(compiled(echoes()), "updates")]
+async def test_an_abstention_is_told_too(stream: Stream) -> None:
+    script: Script = {"": Pick("math", confidence=0.4)}
 
-    assert [name for update in updates for name in update] == ["route", "math", "history", "finish"]
-    assert updates[1]["math"]["hops"][0]["expert"] == "math"
+    events = await stream(compiled(script), "hm", "custom", context={"min_confidence": 0.5})
 
-
-class Gated(BaseChatModel):
-    """Says one word, and the next only after somebody has heard the first."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
-    heard: threading.Event
-
-    @property
-    def _llm_type(self) -> str:
-        return "gated"
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        raise AssertionError("it is to be streamed")
-
-    def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Iterator[ChatGenerationChunk]:
-        yield ChatGenerationChunk(message=AIMessageChunk("one "))
-        assert self.heard.wait(5), "nobody heard the first word while the second was outstanding"
-        yield ChatGenerationChunk(message=AIMessageChunk("two"))
+    assert [(event["event"], event.get("expert")) for event in events] == [("decision", None), ("answer", None)]
+    assert events[0]["top"][0][0] == "math"
 
 
-@pytest.mark.parametrize("timeout", [None, 30], ids=["no timeout", "timeout"])
-async def test_a_chat_models_words_are_streamed_as_they_come_and_once(
-    timeout: float | None, stream: Callable[..., Any]
-) -> None:
-    heard = threading.Event()
-    graph = compiled([Expert("math", "", Gated(heard=heard), timeout=timeout)], {"derivative": "math"})
+async def test_updates_come_node_by_node(stream: Stream) -> None:
+    parts = await stream(compiled(), "both", "updates")
 
-    said: list[tuple[str, str]] = []
-    async for message, metadata in stream(graph, "messages"):
-        if message.text:
-            said.append((type(message).__name__, message.text))
-        if metadata["octopus_node"] == "expert" and message.text == "one ":
-            heard.set()
-
-    assert said == [("AIMessageChunk", "one "), ("AIMessageChunk", "two"), ("ToolMessage", "one two")]
-    last = graph.get_state(THREAD).values["messages"][-1]
-    assert (type(last), last.text) == (AIMessage, "one two")
+    assert [next(iter(part)) for part in parts] == ["route", "math", "law", "finish"]
+    assert parts[0]["route"]["hops"] == Overwrite([])
+    assert [hop["expert"] for hop in parts[1]["math"]["hops"]] == ["math"]
 
 
-async def test_the_words_of_several_experts_can_be_told_apart(stream: Callable[..., Any]) -> None:
-    def says(text: str) -> GenericFakeChatModel:
-        return GenericFakeChatModel(messages=iter([AIMessage(text)]))
+async def test_streams_combine(stream: Stream) -> None:
+    experts = [Expert("math", "A model", model("It is 12.")), EchoExpert("law")]
 
-    graph = compiled([Expert("math", "", says("3 x^2")), Expert("history", "", says("Newton and Leibniz"))])
+    parts = await stream(compiled(BOTH, experts), "both", ["custom", "messages", "updates"])
 
-    said: dict[str, str] = {}
-    async for message, metadata in stream(graph, "messages"):
-        if isinstance(message, AIMessageChunk):
-            said[metadata["langgraph_node"]] = said.get(metadata["langgraph_node"], "") + str(message.text)
+    modes = [mode for mode, _ in parts]
+    assert set(modes) == {"custom", "messages", "updates"}
+    kinds = [
+        part["event"] if mode == "custom" else "token" if isinstance(part[0], AIMessageChunk) else ""
+        for mode, part in parts
+        if mode != "updates"
+    ]
+    # The decision is known before the first token, and the hop is told after the last one.
+    assert kinds.index("decision") < kinds.index("token") < kinds.index("hop")
 
-    assert said == {"math": "3 x^2", "history": "Newton and Leibniz"}
-    final = graph.get_state(THREAD).values["messages"][-1]
-    assert final.text == "## Math\n\n3 x^2\n\n## History\n\nNewton and Leibniz"
 
+async def test_a_token_arrives_before_the_answer_is_finished() -> None:
+    go_on = asyncio.Event()
 
-async def test_a_model_that_uses_one_id_for_all_its_answers_overwrites_none(ask: Ask) -> None:
-    model = RunnableLambda(lambda query: AIMessage(f"re: {query}", id="always the same"))
-    graph = compiled([Expert("math", "", model)], {"": "math"})
+    class Slow(GenericFakeChatModel):
+        async def _astream(self, *args: Any, **kwargs: Any) -> Any:
+            async for chunk in super()._astream(*args, **kwargs):
+                yield chunk
+                await go_on.wait()
 
-    await ask(graph, request("one"))
-    state = await ask(graph, request("two"))
+    graph = compiled({"": "math"}, [Expert("math", "A model", Slow(messages=iter([AIMessage("It is 12.")])))])
 
-    assert [m.text for m in state["messages"] if isinstance(m, AIMessage) and m.text] == ["re: one", "re: two"]
+    async for message, _ in graph.astream({"messages": [("user", "?")]}, stream_mode="messages"):
+        if isinstance(message, AIMessageChunk) and message.text == "It":
+            assert not go_on.is_set()
+            go_on.set()
+    assert go_on.is_set()
 
 
 # ---------------------------------------------------------------- checkpoints
 
 
-async def test_a_run_goes_on_between_two_experts_where_it_was_halted(ask: Ask) -> None:
-    asked: list[str] = []
-    experts = [
-        Expert("math", "", lambda query: asked.append("math") or "3x^2"),
-        Expert("history", "", lambda query: asked.append("history") or "Newton"),
-    ]
-    builder = create_octopus_graph(experts, scripted_router(CALCULUS))
-    saver = InMemorySaver()
-
-    await ask(builder.compile(checkpointer=saver, interrupt_after=["math"]), request())
-    assert asked == ["math"]
-
-    # Another process would do as well: nothing of the run is anywhere but in the checkpointer.
-    graph: Any = builder.compile(checkpointer=saver)
-    assert graph.get_state(THREAD).next == ("history",)
-    state = await ask(graph, None)
-
-    assert asked == ["math", "history"]
-    assert state["messages"][-1].text == "## Math\n\n3x^2\n\n## History\n\nNewton"
+def strict() -> InMemorySaver:
+    """A checkpointer that reads only types it knows."""
+    return InMemorySaver(serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None))
 
 
-async def test_a_halted_decision_may_be_edited(ask: Ask) -> None:
-    builder = create_octopus_graph(echoes(), scripted_router({"derivative": "math"}))
-    graph: Any = builder.compile(checkpointer=InMemorySaver(), interrupt_before=["math"])
-    await ask(graph, request())
+async def test_a_run_goes_on_where_it_was_interrupted(stream: Stream) -> None:
+    graph = compiled(BOTH, checkpointer=strict(), interrupt_before=["math", "law", "finish"])
 
+    await stream(graph, "both", "values", THREAD)
+    seen = [graph.get_state(THREAD).next]
+    while graph.get_state(THREAD).next:
+        result = (await stream(graph, None, "values", THREAD))[-1]
+        seen.append(graph.get_state(THREAD).next)
+
+    assert seen == [("math",), ("law",), ("finish",), ()]
+    assert result["messages"][-1].text == "## Math\n\n[math] The sum?\n\n## Law\n\n[law] Is it allowed?"
+    assert [hop["expert"] for hop in result["hops"]] == ["math", "law"]
+
+
+async def test_another_process_can_go_on(stream: Stream) -> None:
+    saver = strict()
+    await stream(compiled(BOTH, checkpointer=saver, interrupt_before=["law"]), "both", "values", THREAD)
+
+    result = (await stream(compiled(BOTH, checkpointer=saver), None, "values", THREAD))[-1]
+
+    assert [hop["answer"] for hop in result["hops"]] == ["[math] The sum?", "[law] Is it allowed?"]
+
+
+async def test_a_human_may_edit_the_query_of_a_halted_run(stream: Stream) -> None:
+    graph = compiled({"": "math"}, checkpointer=strict(), interrupt_before=["math"])
+    await stream(graph, "2 + 2", "values", THREAD)
     call = graph.get_state(THREAD).values["messages"][-1]
-    edited = call.model_copy(update={"tool_calls": [{**call.tool_calls[0], "args": {"query": "2 + 2?"}}]})
+    edited = AIMessage("", id=call.id, tool_calls=[{**call.tool_calls[0], "args": {"query": "What is 3 + 3?"}}])
+
     graph.update_state(THREAD, {"messages": [edited]}, as_node="route")
-    state = await ask(graph, None)
+    result = (await stream(graph, Command(goto="math"), "values", THREAD))[-1]
 
-    assert state["messages"][-1].text == "[math] 2 + 2?"
-    assert (state["hops"][0]["query"], state["hops"][0]["rewritten"]) == ("2 + 2?", True)
+    assert result["hops"][0]["query"] == "What is 3 + 3?"
+    assert result["hops"][0]["rewritten"] is True
 
 
-@pytest.mark.parametrize("timeout", [None, 30], ids=["no timeout", "timeout"])
-async def test_an_expert_that_is_a_graph_may_wait_for_a_human(timeout: float | None, ask: Ask) -> None:
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_the_hops_before_a_failure_are_kept(durability: Any, stream: Stream) -> None:
+    def fail(_: str) -> str:
+        raise ConnectionError("refused")
+
+    graph = compiled(BOTH, [EchoExpert("math"), Expert("law", "Fails", fail)], checkpointer=strict())
+
+    with pytest.raises(ExpertError, match="'law'"):
+        await stream(graph, "both", "values", THREAD, durability=durability)
+
+    assert [hop["expert"] for hop in graph.get_state(THREAD).values["hops"]] == ["math"]
+
+
+@pytest.mark.parametrize("limit", [None, 5])
+async def test_an_expert_that_is_a_graph_may_ask_a_human(limit: float | None, stream: Stream) -> None:
     def node(state: MessagesState) -> dict[str, Any]:
-        return {"messages": [AIMessage(f"signed by {interrupt('who signs?')}")]}
+        return {"messages": [AIMessage(f"the human said {interrupt('May I?')}")]}
 
     inner = StateGraph(MessagesState).add_node("node", node).add_edge(START, "node").add_edge("node", END).compile()
-    graph = compiled([Expert("law", "", inner, timeout=timeout, retries=2)], {"contract": "law"})
+    asking = Expert("math", "Asks a human", inner, retries=2, fallback="law", timeout=limit)
+    graph = compiled({"": "math"}, [asking, EchoExpert("law")], checkpointer=strict())
 
-    halted = await ask(graph, request("the contract"))
-    assert [wait.value for wait in halted["__interrupt__"]] == ["who signs?"]
-    state = await ask(graph, Command(resume="Ada"))
+    await stream(graph, "2 + 2", "values", THREAD)
+    [halted] = graph.get_state(THREAD).interrupts
+    result = (await stream(graph, Command(resume="yes"), "values", THREAD))[-1]
 
-    assert state["messages"][-1].text == "signed by Ada"
+    assert halted.value == "May I?"
+    assert result["messages"][-1].text == "the human said yes"
+    assert result["hops"][0]["served_by"] is None
+
+
+async def test_threads_do_not_mix() -> None:
+    graph = compiled(BOTH, checkpointer=strict())
+
+    async def one(number: int) -> Any:
+        config: RunnableConfig = {"configurable": {"thread_id": str(number)}}
+        return await graph.ainvoke({"messages": [("user", f"question {number}")]}, config)
+
+    results = await asyncio.gather(*(one(number) for number in range(20)))
+
+    assert [result["messages"][-1].text for result in results] == [f"[math] question {number}" for number in range(20)]

@@ -204,7 +204,8 @@ def openai_compatible_chat(
     Args:
         url: The address up to and including `/v1`.
         model: What the server calls the model.
-        api_key: The key, if it wants one. No other key is ever sent there, not even that in `OPENAI_API_KEY`.
+        api_key: The key, if it wants one. What the environment holds for OpenAI (`OPENAI_API_KEY`, `OPENAI_ORG_ID`) is
+            never sent there.
         timeout: The most seconds a request may take.
 
     Raises:
@@ -215,10 +216,10 @@ def openai_compatible_chat(
     except ModuleNotFoundError as error:
         raise MissingExtraError("openai", f"Asking {url}") from error
     key = SecretStr(api_key or "none")
-    # An organisation, too, is taken from the environment unless something is said; the empty one is not sent.
-    return ChatOpenAI(
-        base_url=url, model=model, api_key=key, timeout=timeout, max_retries=0, organization="", use_responses_api=False
-    )
+    made = ChatOpenAI(base_url=url, model=model, api_key=key, timeout=timeout, max_retries=0, use_responses_api=False)
+    for client in (made.root_client, made.root_async_client):
+        client.organization = client.project = None  # taken from the environment, they belong to another account
+    return made
 
 
 def named_chat(name: str) -> BaseChatModel:

@@ -205,8 +205,8 @@ def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[
 
 
 def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
-    decode: Any = tokenizer.decode  # pyright: ignore[reportUnknownMemberType]
-    return str(decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)).lstrip()
+    untyped: Any = tokenizer
+    return str(untyped.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)).lstrip()
 
 
 def _cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:

@@ -87,7 +87,7 @@ class PipelineChat(BaseChatModel):
         chat = self._loaded()
         model: _OneAtATime = chat.llm.pipeline
         answer = _Answer()
-        settings = {"answer": answer, "max_new_tokens": self.max_new_tokens, "do_sample": False}
+        settings: dict[str, Any] = {"answer": answer, "max_new_tokens": self.max_new_tokens, "do_sample": False}
         settings["repetition_penalty"] = self.repetition_penalty
         model.lock.acquire()
         try:
@@ -137,7 +137,7 @@ class _OneAtATime:
     def __call__(
         self, *, text_inputs: str, streamer: Any, answer: _Answer, stopping_criteria: Any, **settings: Any
     ) -> None:
-        """Generates; the reader has taken the lock, as a streamer waits for a minute only, and here it is given back."""
+        """Generates, and gives back the lock that the reader took: a streamer waits for a minute only."""
         answer.begun = True
         try:
             self._pipeline(

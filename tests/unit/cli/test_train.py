@@ -1,0 +1,109 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from octopus_graph.cli import train
+from octopus_graph.errors import TrainingError
+from octopus_graph.router import SHIPPED
+from octopus_graph.weights import EMBEDDED
+
+
+class Commands:
+    """In the place of octopus_graph.training.commands."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def train_router(self, data: Path, out: Path, work: Path, *, base: str, say: Any) -> None:
+        self.calls.append((data, out, work, base))
+        say("98% of [it] \x1b is learnt.")
+
+    def train_edges(self, data: Path, router: Path, work: Path, *, experts: Any, say: Any) -> None:
+        self.calls.append((data, router, work, experts))
+        say("Edges.")
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
+    commands = Commands()
+    monkeypatch.setattr(train, "_commands", lambda: commands)
+    return commands
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "mmlu_dev.jsonl").touch()
+    return tmp_path
+
+
+def test_the_router_is_trained_where_it_is_said(octopus: Any, commands: Commands, data: Path) -> None:
+    result = octopus("train", "router", "--data", data, "--out", "o", "--work", "w", "--base", "org/base")
+
+    assert (result.exit_code, result.stdout) == (0, "98% of [it] \ufffd is learnt.\n")
+    assert commands.calls == [(data, Path("o"), Path("w"), "org/base")]
+
+
+def test_the_shipped_router_is_the_default_and_data_may_lie_beside(
+    octopus: Any, commands: Commands, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, shared = data / "repository", data / "shared" / "data"
+    here.mkdir()
+    shared.mkdir(parents=True)
+    (shared / "mmlu_dev.jsonl").touch()
+    monkeypatch.chdir(here)
+
+    assert octopus("train", "router").exit_code == 0
+    assert octopus("train", "edges", "--expert", "math", "--expert", "law").exit_code == 0
+    beside = Path("../shared/data")
+    assert commands.calls == [
+        (beside, SHIPPED, Path("build/router"), EMBEDDED),
+        (beside, SHIPPED, Path("build/edges"), ["math", "law"]),
+    ]
+
+
+def test_json_is_the_figures(octopus: Any, commands: Commands, data: Path) -> None:
+    (data / "figures.json").write_text('{"routes": {"mmlu": 0.85}}')
+
+    result = octopus("train", "edges", "--data", data, "--router", data, "--json")
+
+    assert json.loads(result.stdout) == {"router": str(data), "figures": {"routes": {"mmlu": 0.85}}}
+    assert result.stderr == "Edges.\n"
+
+
+def test_data_that_is_not_there_is_one_line(
+    octopus: Any, commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    for arguments, says in (((), "give the folder that holds"), (("--data", "absent"), "'absent' holds no")):
+        result = octopus("train", "router", *arguments)
+        assert result.exit_code == 2
+        assert f"Invalid value for --data: {says} mmlu_dev.jsonl" in result.stderr
+        assert result.stderr.count("\n") == 1
+    assert commands.calls == []
+
+
+def test_a_run_that_fails_is_one_line(
+    octopus: Any, commands: Commands, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train_router(*_: Any, **__: Any) -> None:
+        raise TrainingError("mmlu_dev.jsonl, line 3: question: Field required.")
+
+    monkeypatch.setattr(commands, "train_router", train_router)
+    result = octopus("train", "router", "--data", data)
+
+    assert (result.exit_code, result.stderr) == (1, "Error: mmlu_dev.jsonl, line 3: question: Field required.\n")
+
+
+def test_without_the_extra_it_says_what_to_install(octopus: Any, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("octopus_graph.training")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "peft", None)
+
+    result = octopus("train", "router", "--data", data)
+
+    assert result.exit_code == 1
+    assert result.stderr == "Error: Training needs the extra 'train': pip install 'octopus-graph[train]'.\n"
