@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -20,7 +21,7 @@ import typer
 from octopus_graph.cli import graphs, models, train
 from octopus_graph.cli.ask import ask
 from octopus_graph.cli.doctor import doctor
-from octopus_graph.cli.guard import Guard, misused
+from octopus_graph.cli.guard import INTERRUPTED, TERMINATED, Guard, misused
 from octopus_graph.cli.route import route
 
 __all__ = ["app", "main"]
@@ -63,8 +64,16 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character shows it another way
     # Ends by an exception, so that temporary files go: nothing half-written stays behind.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    app()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(TERMINATED))
+    try:
+        app()
+    except SystemExit as end:
+        if end.code not in (INTERRUPTED, TERMINATED):
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(end.code)  # an ordinary exit would wait for threads, and those for the answers of models
 
 
 def _quiet_libraries() -> None:
@@ -76,3 +85,5 @@ def _quiet_libraries() -> None:
         "TRANSFORMERS_VERBOSITY": "error",
     }.items():
         os.environ.setdefault(name, value)
+    if not sys.stderr.isatty():  # transformers draws a bar for every model it loads, into files and pipes too
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

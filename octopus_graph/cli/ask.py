@@ -7,6 +7,7 @@ import typer
 
 from octopus_graph.cli import batch as batches
 from octopus_graph.cli import opening, options
+from octopus_graph.cli.background import in_background
 from octopus_graph.cli.output import emit
 from octopus_graph.cli.query import one_of, question
 from octopus_graph.cli.view import RunView
@@ -52,10 +53,10 @@ def ask(
         request = question(query)
         compiled = opening.open_graph(graph, expert, dry_run=dry_run)
         view = RunView(quiet=as_json)
+        modes = ["custom", "messages"]
+        events = in_background(lambda: compiled.stream(_asked(request), context=_context(given), stream_mode=modes))
         with view:
-            for mode, event in compiled.stream(
-                _asked(request), context=_context(given), stream_mode=["custom", "messages"]
-            ):
+            for mode, event in events:
                 view.show(mode, event)
         if as_json:
             emit({"request": request} | view.record())
@@ -64,11 +65,13 @@ def ask(
     opened: list[Any] = []
 
     def answer(rows: Sequence[batches.Row]) -> None:
-        results: list[Any] = opened[0].batch(
-            [_asked(row.request) for row in rows],
-            config={"max_concurrency": jobs},
-            return_exceptions=True,
-            context=_context(given),
+        results = in_background(
+            lambda: opened[0].batch(
+                [_asked(row.request) for row in rows],
+                config={"max_concurrency": jobs},
+                return_exceptions=True,
+                context=_context(given),
+            )
         )
         for row, result in zip(rows, results, strict=True):
             if isinstance(result, batches.ROW_ERRORS):

@@ -13,11 +13,12 @@ from typer.exceptions import TyperException
 from octopus_graph.cli.output import err, line
 from octopus_graph.errors import OctopusError
 
-__all__ = ["FAILED", "INTERRUPTED", "MISUSED", "Guard", "misused"]
+__all__ = ["FAILED", "INTERRUPTED", "MISUSED", "TERMINATED", "Guard", "misused"]
 
 FAILED = 1
 MISUSED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+TERMINATED = 143  # 128 + SIGTERM
 _PIPE_CLOSED = 141  # 128 + SIGPIPE: whoever read our output has gone, which is no error of ours
 
 
