@@ -29,7 +29,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(RUN_READY) ## ask the graph one question: make run Q="..."
-	@$(BIN)/octopus-graph ask -- "$$OCTOPUS_GRAPH_QUESTION"
+	@$(BIN)/octopus-graph ask --rewrite always -- "$$OCTOPUS_GRAPH_QUESTION"
 
 test: $(DEV_READY) ## all checks, then every test that is not slow
 	@failed=0; \

@@ -64,7 +64,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character shows it another way
     # Ends by an exception, so that temporary files go: nothing half-written stays behind.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(TERMINATED))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         app()
     except SystemExit as end:

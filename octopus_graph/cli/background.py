@@ -1,4 +1,4 @@
-"""Work in a thread that nobody has to wait for: so that an interrupt ends the program now, and not with an expert's answer."""
+"""Work in a thread that nobody has to wait for, so that an interrupt ends the program and not an expert's answer."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +23,7 @@ _DONE = object()
 def in_background(produce: Callable[[], Iterable[T]]) -> Iterator[T]:
     """Yields what an iterable gives, made in a daemon thread.
 
-    LangGraph waits for its nodes when it is interrupted, and nodes wait for models; the main thread waits here, for neither.
+    LangGraph waits for its nodes when it is interrupted, and nodes wait for models; the main thread waits for neither.
 
     Example:
         >>> list(in_background(lambda: range(3)))

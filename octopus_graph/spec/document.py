@@ -1,7 +1,7 @@
 """A YAML document as plain data that still knows where each value stands.
 
 The file is somebody else's: it may be huge, binary, nested without end, or a few lines that aliases blow up into
-billions of nodes. So nodes become data here by hand, counting; nothing in the file is ever executed.
+billions of nodes. So nodes become data here by hand, and aliases are refused; nothing in the file is ever executed.
 """
 
 import re
@@ -17,8 +17,7 @@ from octopus_graph.errors import SpecError
 
 __all__ = ["Document", "FieldPath", "dotted", "read_document"]
 
-LARGEST_FILE = 256 * 1024
-MOST_NODES = 50_000
+LARGEST_FILE = 1024 * 1024  # a few seconds of parsing
 DEEPEST = 16
 
 FieldPath = tuple[str | int, ...]
@@ -107,7 +106,7 @@ def _read_text(path: Path, name: str) -> str:
     except OSError as error:
         raise SpecError(f"{name} cannot be read ({error.strerror or error}): check its name and permissions.") from None
     if len(content) > LARGEST_FILE:
-        raise SpecError(f"{name} is larger than {LARGEST_FILE // 1024} KiB, which no graph file is: name another.")
+        raise SpecError(f"{name} is larger than {LARGEST_FILE // 1024**2} MB, which no graph file is: name another.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -130,23 +129,19 @@ def dotted(path: FieldPath) -> str:
 
 
 class _Reader:
-    """Turns nodes into data, counting what aliases make of them."""
+    """Turns nodes into data, each of them once: an alias is the node it stands for, met again."""
 
     def __init__(self, name: str, constructor: Any) -> None:
         self.lines: dict[FieldPath, int] = {}
         self._name = name
         self._constructor = constructor
-        self._nodes = 0
+        self._met: set[int] = set()
 
     def read(self, node: Any, path: FieldPath, line: int | None = None) -> Any:
+        self._meet(node, path, line)
         self.lines[path] = line or node.start_mark.line + 1
-        self._nodes += 1
-        if self._nodes > MOST_NODES:
-            raise self._error(
-                path, f"aliases make more than {MOST_NODES:,} values of this file: write out what is meant."
-            )
         if len(path) > DEEPEST:
-            raise self._error(path[:3], "it is nested too deeply, or an alias holds itself: write out what is meant.")
+            raise self._error(path[:3], f"it is nested too deeply: a graph file needs no more than {DEEPEST} levels.")
         if node.id == "mapping":
             return self._mapping(node, path)
         if node.id == "sequence":
@@ -156,6 +151,7 @@ class _Reader:
     def _mapping(self, node: Any, path: FieldPath) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            self._meet(key_node, path)
             line = key_node.start_mark.line + 1
             key = str(key_node.value) if key_node.id == "scalar" else ""
             self.lines[*path, key] = line
@@ -171,6 +167,13 @@ class _Reader:
                 raise self._error((*path, key), "it stands twice in this mapping: remove one.", line)
             data[key] = self.read(value_node, (*path, key), line)
         return data
+
+    def _meet(self, node: Any, path: FieldPath, line: int | None = None) -> None:
+        if id(node) in self._met:
+            # The node's own line is that of its anchor; the alias stands where its key does, or in its list.
+            where = line or self.lines[path if path in self.lines else path[:-1]]
+            raise self._error(path, "aliases (*name) are not supported: write out what is meant.", where)
+        self._met.add(id(node))
 
     def _scalar(self, node: Any, path: FieldPath) -> Any:
         tag, text = str(node.tag), str(node.value)

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from typing_extensions import override
 from octopus_graph.effects import Blocking, Effect, Invoke, Logic, LogicRunnable, Pause, arun, run
 
 Driver = Callable[[Logic[Any]], Awaitable[Any]]
+
+WHO = ContextVar("WHO", default="nobody")
 
 
 @pytest.fixture(params=["run", "arun"])
@@ -41,6 +44,10 @@ def refuse(error: BaseException) -> Callable[..., Any]:
         raise error
 
     return raises
+
+
+async def who(_: str) -> str:
+    return WHO.get()
 
 
 async def shout(words: str) -> str:
@@ -142,6 +149,16 @@ async def test_a_call_in_its_own_thread_keeps_the_context_of_its_caller(drive: D
     await drive(only(Invoke(RunnableLambda(note), "", {"metadata": {"who": "me"}}, timeout=5)))
 
     assert seen == ["me"]
+
+
+async def test_a_call_in_its_own_thread_sees_its_caller_s_context_variables(drive: Driver) -> None:
+    """Streaming and tracing travel in them."""
+    token = WHO.set("me")
+    try:
+        assert await drive(only(Invoke(RunnableLambda(lambda _: WHO.get()), "", timeout=5))) == "me"
+        assert await drive(only(Invoke(RunnableLambda(who), ""))) == "me"
+    finally:
+        WHO.reset(token)
 
 
 class Endless(BaseChatModel):

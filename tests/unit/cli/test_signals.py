@@ -1,4 +1,4 @@
-"""The command line as a process that is interrupted, ended or no longer read; the router is scripted, the experts are slow."""
+"""The command line as a process that is interrupted, ended or no longer read; its experts are slow."""
 
 import json
 import signal
@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(sys.platform == "win32", reason="signals are others there"),
+]
 
 MAIN = """
 import sys, time

@@ -73,12 +73,29 @@ def test_what_is_left_out_has_defaults(write) -> None:
     assert (spec.experts["math"].model, spec.experts["math"].neighbours) == ("embedded", "*")
 
 
-def test_an_alias_stands_for_its_value(write) -> None:
-    first, second = "a: {description: A, model: &m {huggingface: org/a}}", "b: {description: B, model: *m}"
+def test_an_anchor_that_nobody_refers_to_does_no_harm(write) -> None:
+    text = "version: 1\nexperts:\n  a: {description: A, model: &m {huggingface: org/a}}\n"
 
-    assert load_spec(write(f"version: 1\nexperts:\n  {first}\n  {second}\n")).experts["b"].model == HuggingFaceModel(
-        huggingface="org/a"
-    )
+    assert load_spec(write(text)).experts["a"].model == HuggingFaceModel(huggingface="org/a")
+
+
+@pytest.mark.parametrize(
+    ("lines", "where"),
+    [
+        (["  a: {description: &d A}", "  b: {description: *d}"], "octopus.yaml:4: experts.b.description: "),
+        (["  a: {description: A, neighbours: [&b b]}", "  *b : {description: B}"], "octopus.yaml:2: experts: "),
+        (
+            ["  a: {description: &d A}", "  b: {description: B, neighbours:", "    [c, *d]}"],
+            "octopus.yaml:4: experts.b.",
+        ),
+    ],
+    ids=["value", "key", "item"],
+)
+def test_an_alias_is_refused_where_it_stands(write, lines: list[str], where: str) -> None:
+    message = refusal(write("\n".join(["version: 1", "experts:", *lines])))
+
+    assert message.startswith(where), message
+    assert message.endswith("aliases (*name) are not supported: write out what is meant.")
 
 
 def test_yaml_1_2_keeps_words_that_older_yaml_takes_for_booleans(write) -> None:
@@ -318,11 +335,15 @@ def test_a_pipe_is_refused_and_not_waited_for(write, tmp_path: Path) -> None:
     assert "not a regular file" in refusal("pipe")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_says_so(write, tmp_path: Path) -> None:
-    (tmp_path / write(WHOLE)).chmod(0)
+def test_a_file_that_may_not_be_read_says_so(write, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = write(WHOLE)
 
-    assert "cannot be read" in refusal("octopus.yaml")
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # the tests may run as root, who may read everything
+
+    assert refusal(name) == "octopus.yaml cannot be read (Permission denied): check its name and permissions."
 
 
 @pytest.mark.parametrize(
@@ -346,31 +367,37 @@ def test_a_file_that_is_no_mapping_says_how_to_begin(write, content: str) -> Non
 
 
 def test_a_huge_file_is_refused_unread(write) -> None:
-    started = time.perf_counter()
+    name = write("# " + "x" * 50_000_000)
+    started = time.process_time()  # not the clock on the wall: other work on the machine is not this test's
 
-    message = refusal(write("# " + "x" * 5_000_000))
+    message = refusal(name)
 
-    assert "larger than 256 KiB" in message
-    assert time.perf_counter() - started < 1
+    assert "larger than 1 MB" in message
+    assert time.process_time() - started < 1
+
+
+def test_a_file_just_below_the_limit_is_read(write) -> None:
+    text = "version: 1\nexperts: {math: {description: Calculates}}\n# "
+
+    assert load_spec(write(text + "x" * (1024 * 1024 - len(text)))).experts["math"]
+    assert "larger than 1 MB" in refusal(write(text + "x" * (1024 * 1024 - len(text) + 1)))
 
 
 def test_an_alias_bomb_is_refused_before_it_goes_off(write) -> None:
     levels = ["version: 1", "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
     levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    started = time.perf_counter()
+    started = time.process_time()
 
     message = refusal(write("\n".join(levels)))
 
-    assert message.startswith("octopus.yaml:")
-    assert "aliases make more than 50,000 values" in message
-    assert len(message) < 300
-    assert time.perf_counter() - started < 5
+    assert message.startswith("octopus.yaml:3: a1[0]: aliases (*name) are not supported")
+    assert time.process_time() - started < 1
 
 
 def test_an_alias_that_holds_itself_is_refused(write) -> None:
     message = refusal(write("version: 1\nexperts: &e\n  math: *e\n"))
 
-    assert "an alias holds itself" in message
+    assert message.startswith("octopus.yaml:3: experts.math: aliases (*name) are not supported")
 
 
 @pytest.mark.parametrize("content", ["version: " + "[" * 100_000, "version: " + "{a: " * 1000, "- " * 50_000])
