@@ -3,9 +3,10 @@
 python examples/own_experts.py
 """
 
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableLambda
 
-from octopus_graph import Expert, OctopusRouter, create_octopus_graph
+from octopus_graph import Expert, OctopusContext, OctopusRouter, create_octopus_graph
 
 
 def calculus(query: str) -> str:
@@ -22,7 +23,7 @@ def main() -> None:
     ]
     graph = create_octopus_graph(experts, OctopusRouter.from_pretrained(), fallback="general").compile()
     for request in ("What is the derivative of x^3?", "Can my landlord keep the deposit?"):
-        state = graph.invoke({"messages": [("user", request)]}, context={"max_hops": 1})
+        state = graph.invoke({"messages": [HumanMessage(request)]}, context=OctopusContext(max_hops=1))
         hop = state["hops"][0]
         print(f"{hop['token']} {hop['expert']} ({hop['confidence']:.2f}): {state['messages'][-1].text}")
 

@@ -45,7 +45,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a name when it is first asked for: LangGraph takes a second, and `octopus-graph --help` needs none of it."""
+    """Imports a name when it is first asked for: LangGraph takes a second, and `octopus-graph --help` needs none."""
     for home, names in _HOMES.items():
         if name in names:
             value = globals()[name] = getattr(import_module(f"octopus_graph.{home}"), name)

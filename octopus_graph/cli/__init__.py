@@ -64,7 +64,11 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character shows it another way
     # Ends by an exception, so that temporary files go: nothing half-written stays behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+
+    def terminate(_number: int, _frame: object) -> None:
+        sys.exit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         app()
     except SystemExit as end:

@@ -3,6 +3,7 @@
 import json
 import string
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausa
 from octopus_graph.engines.hf.loading import load_base, with_functional_tokens
 from octopus_graph.tokens import PAPER_EXPERTS, FunctionalTokens
 
-SIZE = {
+SIZE: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 64,
     "num_hidden_layers": 3,
@@ -55,7 +56,8 @@ def save_phi3(folder: Path, *, opens: bool) -> Path:
     fast.save_pretrained(folder)
     torch.manual_seed(0)
     config = Phi3Config(vocab_size=32_064, pad_token_id=32_000, eos_token_id=32_000, bos_token_id=1, **SIZE)
-    Phi3ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    model: Any = Phi3ForCausalLM(config)
+    model.to(torch.bfloat16).save_pretrained(folder)
     return folder
 
 
@@ -81,7 +83,8 @@ def save_llama(folder: Path, seed: int = 0, hidden: int = 32) -> Path:
         eos_token_id=2,
         pad_token_id=2,
     )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    model: Any = LlamaForCausalLM(config)
+    model.to(torch.bfloat16).save_pretrained(folder)
     return folder
 
 
@@ -97,7 +100,7 @@ def save_adapter(base: Path, folder: Path, seed: int, *, rows: bool) -> Path:
             r=4,
             target_modules=["q_proj", "v_proj", "down_proj"],
             init_lora_weights=False,
-            trainable_token_indices=tokenizer.convert_tokens_to_ids(tokens) if rows else None,
+            trainable_token_indices=[tokenizer.get_vocab()[token] for token in tokens] if rows else None,
             task_type="CAUSAL_LM",
         ),
         autocast_adapter_dtype=False,

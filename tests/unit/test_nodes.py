@@ -324,7 +324,7 @@ async def test_a_run_s_context_goes_over_the_graph_s_defaults(ask: Ask) -> None:
 
     assert path(await ask(graph, "both")) == ["math"]
     assert path(await ask(graph, "both", max_hops=2)) == ["math", "law"]
-    assert path(await ask(graph, "both", experts=["law"])) == ["law"]  # and max_hops stays 1
+    assert path(await ask(graph, "both", rewrite="auto")) == ["math"]  # what is not set stays as the graph has it
 
 
 async def test_the_context_may_be_an_object(ask: Ask) -> None:
@@ -501,6 +501,8 @@ async def test_a_follow_up_is_routed_with_the_turn_before_in_view(ask: Ask) -> N
 
     assert [path(result) for result in (first, second, other)] == [["math"], ["math"], ["general"]]
     assert scenes(router)[2] == Scene("and at x = 3?", "the derivative of x^3 at x = 2?", (), None)
+    edge = scenes(router)[3]
+    assert (edge.answers, edge.previous) == (("[math] and at x = 3?",), "the derivative of x^3 at x = 2?")
     check_history(second["messages"])
 
 

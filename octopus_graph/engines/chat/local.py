@@ -80,7 +80,7 @@ class LocalChat(BaseChatModel):
     shared: SharedModel
     max_new_tokens: int = 160
     temperature: float = 0.0
-    repetition_penalty: float = 1.15
+    repetition_penalty: float = 1.05
     context: int | None = None
     max_seconds: float | None = None
 

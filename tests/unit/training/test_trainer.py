@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -102,7 +103,7 @@ def test_an_expert_without_rows_is_named(llama: Path, tmp_path: Path) -> None:
 
 def test_a_run_without_rows_says_so(llama: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="nothing to train on"):
-        train(None, [], RECIPE, function_ids=[], work=tmp_path)
+        train(cast(Any, None), [], RECIPE, function_ids=[], work=tmp_path)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(llama: Path, tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_a_stopped_run_goes_on_from_its_last_checkpoint(llama: Path, tmp_path: P
     from octopus_graph.training.mixture import router_samples
     from octopus_graph.training.model import with_adapter
 
-    def fresh() -> tuple[object, object, list[int]]:
+    def fresh() -> tuple[Any, Any, list[int]]:
         plain, tokenizer = load_base(llama)
         model = with_functional_tokens(plain, tokenizer, list(TOKENS))
         ids = [tokenizer.get_vocab()[token] for token in TOKENS]
