@@ -118,6 +118,7 @@ class OctopusRouter:
         folder = SHIPPED if model is None or model == "embedded" else Path(model).expanduser()
         if (folder / CARD).is_file():
             card = read_card(folder)
+            _check_base(folder, card)
             tokens = FunctionalTokens(card.experts)
             engine = HFEngine(weights.resolve(card.base), tokens=tokens, adapter=folder, edges=edge_folders(folder))
             return cls(engine, tokens, codec_named(card.format), temperature=card.temperature)
@@ -239,6 +240,19 @@ def read_card(folder: Path) -> RouterCard:
     except (OSError, ValueError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise AdapterError(f"{folder.name}/{CARD} is broken ({reason}): train the router again.") from None
+
+
+def _check_base(folder: Path, card: RouterCard) -> None:
+    """Compares the adapter's base with the card's: another one of the same size would do harm unseen."""
+    try:
+        named = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AdapterError(f"{folder.name}/adapter_config.json is broken: train the router again.") from error
+    if named != card.base:
+        raise AdapterError(
+            f"The adapter in {folder.name} is for the base {named!r} and does not fit {card.base!r}, which its"
+            f" {CARD} names: use the base it was trained on."
+        )
 
 
 def _faithful(output: str, sources: Sequence[str]) -> str | None:
