@@ -16,7 +16,9 @@ pytestmark = [
 ]
 
 MAIN = """
-import sys, time
+import signal, sys, time
+# A test run in the background of a shell inherits SIGINT ignored; a terminal does not hand it on like that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from octopus_graph.cli import main
 from octopus_graph.spec import building
 from octopus_graph.testing import EchoExpert, scripted_router
