@@ -3,6 +3,7 @@
     ask, route      the main job: a question, or a file of them
     graph           what a graph file says, drawn and checked
     models, train   model files; the router's and the edges' adapters
+    data            the examples they are trained on: counted and checked
     doctor          what is installed, found and reachable
 
 Modules load what they need inside their commands: `--help` loads no torch, no LangGraph and no model.
@@ -18,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from octopus_graph.cli import graphs, models, train
+from octopus_graph.cli import data, graphs, models, train
 from octopus_graph.cli.ask import ask
 from octopus_graph.cli.doctor import doctor
 from octopus_graph.cli.guard import INTERRUPTED, TERMINATED, Guard, misused
@@ -38,6 +39,7 @@ app.command()(route)
 app.add_typer(graphs.app, name="graph")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
+app.add_typer(data.app, name="data")
 app.command()(doctor)
 
 

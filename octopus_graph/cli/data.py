@@ -1,0 +1,106 @@
+"""`octopus-graph data`: what the examples are, and whether they are fit to train on."""
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from octopus_graph.cli import options
+from octopus_graph.cli.guard import misused
+from octopus_graph.cli.output import clip, emit, out, percent
+from octopus_graph.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from octopus_graph.training.check import Findings
+    from octopus_graph.training.data import Request
+
+__all__ = ["app"]
+
+SHOWN = 10  # pairs of each kind; --json has them all
+
+app = typer.Typer(help="Counts and checks the examples routers are trained on.")
+
+_Files = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[FILE]...", help="JSONL of requests [default: the project's own]", show_default=False),
+]
+
+
+@app.callback(invoke_without_command=True)
+def data(context: typer.Context) -> None:
+    """Counts and checks the examples routers are trained on."""
+    if context.invoked_subcommand is None:
+        misused(context)
+
+
+@app.command()
+def stats(files: _Files = None, as_json: options.Json = False) -> None:
+    """Counts requests by expert and by style."""
+    rows = _rows(files)
+    experts, styles = (
+        dict(sorted(Counter(names).items()))
+        for names in ([row.expert for row in rows], [row.style or "-" for row in rows])
+    )
+    rewritten = sum(bool(row.rewrite) for row in rows)
+    if as_json:
+        emit({"rows": len(rows), "experts": experts, "styles": styles, "rewritten": rewritten})
+        return
+    out().print(f"{len(rows):,} requests, {rewritten:,} with a rewrite")
+    for kind, counts in (("experts", experts), ("styles", styles)):
+        out().print(f"{kind}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+
+
+@app.command()
+def check(
+    files: _Files = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="An evaluation set no request may stand in; may be repeated."),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Looks for near-duplicates, label conflicts, templates and overlap with evaluation sets.
+
+    Exit code 1 where something stands against training: a conflict, an overlap, or more than 15% of an expert's
+    requests with one opening.
+    """
+    rows = _rows(files)
+    try:
+        from octopus_graph.training import check as checking
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "octopus_graph":
+            raise
+        raise MissingExtraError("train", "Checking data") from error
+
+    evaluation = [text for path in against or () for text in checking.evaluation_texts(path)]
+    findings = checking.check(rows, evaluation)
+    if as_json:
+        emit({"clean": findings.clean, **asdict(findings)})
+    else:
+        _show(findings, checking.TEMPLATE_LIMIT)
+    if not findings.clean:
+        raise typer.Exit(1)
+
+
+def _rows(files: list[Path] | None) -> "list[Request]":
+    from octopus_graph.training.data import Request, own_requests, read_rows
+
+    return [row for path in files for row in read_rows(path, Request)] if files else own_requests()
+
+
+def _show(findings: "Findings", limit: float) -> None:
+    console = out()
+    console.print(f"{findings.rows:,} requests")
+    pairs = {
+        "near-duplicates": findings.near_duplicates,
+        "label conflicts": findings.conflicts,
+        "overlap with evaluation sets": findings.overlap,
+    }
+    for name, found in pairs.items():
+        console.print(f"{name}: {len(found)}")
+        for one, other in found[:SHOWN]:
+            console.print(f"  {clip(one)}  {clip(other, 100)}")
+    expert, (opening, share) = max(findings.templates.items(), key=lambda item: item[1][1])
+    console.print(f"commonest opening: {clip(opening)!r}, {percent(share)} of {expert} (limit {percent(limit)})")

@@ -1,0 +1,141 @@
+"""What `octopus-graph data check` looks for in rows before anything is trained on them.
+
+near-duplicates   requests that are nearly the same text, for the same expert
+conflicts         the same or nearly the same text, for different experts
+templates         how many of an expert's requests open with the same three words
+overlap           requests that stand in an evaluation set too
+"""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
+# scikit-learn ships no types.
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from octopus_graph.errors import TrainingError
+from octopus_graph.training.data import Request
+
+__all__ = ["TEMPLATE_LIMIT", "Findings", "check", "evaluation_texts"]
+
+NEAR = 0.9  # cosine of character 3- to 5-grams, TF-IDF
+TEMPLATE_LIMIT = 0.15
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found; ids of rows, an evaluation text in the second place of an overlap.
+
+    Attributes:
+        rows: How many rows were looked at.
+        near_duplicates: Pairs of ids.
+        conflicts: Pairs of ids.
+        overlap: Pairs of an id and the evaluation text it repeats.
+        templates: For each expert its commonest opening and the share of its requests that begin so.
+    """
+
+    rows: int
+    near_duplicates: list[tuple[str, str]]
+    conflicts: list[tuple[str, str]]
+    overlap: list[tuple[str, str]]
+    templates: dict[str, tuple[str, float]]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing stands against training on the rows; near-duplicates alone do not."""
+        spun = any(share > TEMPLATE_LIMIT for _, share in self.templates.values())
+        return not (self.conflicts or self.overlap or spun)
+
+
+def check(rows: Sequence[Request], evaluation: Sequence[str] = ()) -> Findings:
+    """Looks through rows.
+
+    Args:
+        rows: The requests; those that need an earlier turn are compared together with it.
+        evaluation: Texts no row may repeat.
+
+    Raises:
+        TrainingError: If there are no rows.
+    """
+    if not rows:
+        raise TrainingError("There are no rows to check.")
+    texts = [" ".join(_fold(text) for text in (*(turn.request for turn in row.previous), row.request)) for row in rows]
+    duplicates: list[tuple[str, str]] = []
+    conflicts: list[tuple[str, str]] = []
+    overlap: list[tuple[str, str]] = []
+    for a, b in _near([*texts, *map(_fold, evaluation)], len(texts)):
+        if b >= len(texts):
+            overlap.append((rows[a].id, evaluation[b - len(texts)]))
+        else:
+            found = duplicates if rows[a].expert == rows[b].expert else conflicts
+            found.append((rows[a].id, rows[b].id))
+    return Findings(len(rows), duplicates, conflicts, overlap, _templates(rows))
+
+
+def evaluation_texts(path: Path) -> list[str]:
+    """Reads the `question` or `request` of each row of an evaluation set.
+
+    Raises:
+        TrainingError: If the file cannot be read, or a line is no such row; the message names file and line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path}: cannot be read as UTF-8 text ({error.__class__.__name__}).") from None
+    texts: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = _Evaluation.model_validate_json(line)
+        except ValidationError:
+            row = _Evaluation()
+        text = row.question or row.request
+        if not text.strip():
+            raise TrainingError(f"{path.name}, line {number}: no `question` or `request` with a text in it.")
+        texts.append(text)
+    return texts
+
+
+class _Evaluation(BaseModel):
+    question: str = ""
+    request: str = ""
+
+
+def _fold(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _near(texts: Sequence[str], own: int) -> list[tuple[int, int]]:
+    """Pairs of places whose texts are nearly the same, the first among the `own` first ones."""
+    vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True).fit_transform(
+        [text or " " for text in texts]
+    )
+    pairs: list[tuple[int, int]] = []
+    block = 512  # rows compared at a time: the whole product of thousands of rows would not fit
+    for start in range(0, own, block):
+        close = (vectors[start : min(own, start + block)] @ vectors.T).tocoo()
+        pairs += [
+            (start + int(a), int(b))
+            for a, b, cosine in zip(close.row, close.col, close.data, strict=True)
+            if cosine >= NEAR and start + a < b
+        ]
+    # Texts too short for any n-gram have no vector; the same text is always a pair.
+    places: dict[str, int] = {}
+    for place, text in enumerate(texts):
+        first = places.setdefault(text, place)
+        if first < min(place, own):
+            pairs.append((first, place))
+    return sorted(set(pairs))
+
+
+def _templates(rows: Sequence[Request]) -> dict[str, tuple[str, float]]:
+    openings: defaultdict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        openings[row.expert].append(" ".join(_fold(row.request).split(" ")[:3]))
+    commonest = {expert: Counter(texts).most_common(1)[0] for expert, texts in openings.items()}
+    return {expert: (text, count / len(openings[expert])) for expert, (text, count) in sorted(commonest.items())}
