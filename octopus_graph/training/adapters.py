@@ -85,7 +85,7 @@ def train_router_adapter(
     *,
     recipe: Recipe = ROUTER,
     passes: int = ROUTER_PASSES,
-    composed: int = 600,
+    composed: int = 1000,
     say: Callable[[str], None] = print,
 ) -> Path:
     """Trains functional tokens and LoRA on the base.

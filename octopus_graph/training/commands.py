@@ -11,7 +11,7 @@ from octopus_graph.errors import UnknownExpertError
 from octopus_graph.router import CARD, SHIPPED, OctopusRouter, RouterCard, read_card
 from octopus_graph.tokens import PAPER_EXPERTS, FunctionalTokens
 from octopus_graph.training.adapters import Material, publish, train_edge_adapters, train_router_adapter
-from octopus_graph.training.data import own_paths, own_requests, questions
+from octopus_graph.training.data import own_paragraphs, own_paths, own_requests, own_unroutable, questions
 from octopus_graph.training.heldout import calibrate, measure_hops, measure_routes
 from octopus_graph.training.mixture import Rows, split
 
@@ -21,7 +21,7 @@ FIGURES = "figures.json"
 
 
 def _rows(data: Path) -> tuple[Rows, Rows]:
-    return split(Rows(own_requests(), own_paths(), questions(data)))
+    return split(Rows(own_requests(), own_paths(), questions(data), own_unroutable(), own_paragraphs()))
 
 
 def train_router(

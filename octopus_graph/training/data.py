@@ -10,9 +10,9 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from octopus_graph.errors import TrainingError
 from octopus_graph.tokens import PAPER_EXPERTS
@@ -22,15 +22,18 @@ __all__ = [
     "Multipart",
     "Question",
     "Request",
+    "Unroutable",
     "held_out",
+    "own_paragraphs",
     "own_paths",
     "own_requests",
+    "own_unroutable",
     "questions",
     "read_rows",
 ]
 
 OWN_DATA = Path(__file__).parent.parent / "data"
-HELD_OUT_SHARE = 5  # one in five
+HELD_OUT_SHARE = 10  # one in ten
 
 
 class _Row(BaseModel):
@@ -53,7 +56,12 @@ class Previous(BaseModel):
 
 
 class Request(_Row):
-    """One request for one expert."""
+    """One request for one expert.
+
+    Attributes:
+        targets: How often each expert answers such a request right, where that is known: the router then learns these
+            shares in the place of the one expert, and so who is competent and not only who is on topic.
+    """
 
     id: str
     request: str = Field(min_length=1)
@@ -62,11 +70,19 @@ class Request(_Row):
     rewrite: str = ""
     answer: str = ""
     style: str = ""
+    targets: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+
+    @field_validator("targets")
+    @classmethod
+    def _some_target(cls, targets: dict[str, float]) -> dict[str, float]:
+        if targets and not any(targets.values()):
+            raise ValueError("at least one target must be above 0")
+        return targets
 
     @property
     def experts(self) -> tuple[str, ...]:
         """Every expert the row names."""
-        return (self.expert, *(turn.expert for turn in self.previous))
+        return (self.expert, *(turn.expert for turn in self.previous), *self.targets)
 
 
 class PathHop(BaseModel):
@@ -78,17 +94,39 @@ class PathHop(BaseModel):
 
 
 class Multipart(_Row):
-    """One request for several experts in order."""
+    """One request for experts in order: several, or one where it only looks like several."""
 
     id: str
     request: str = Field(min_length=1)
-    hops: tuple[PathHop, ...] = Field(min_length=2)
+    hops: tuple[PathHop, ...] = Field(min_length=1)
     style: str = ""
 
     @property
     def experts(self) -> tuple[str, ...]:
         """Every expert the row names."""
         return tuple(hop.expert for hop in self.hops)
+
+
+class Unroutable(_Row):
+    """What no expert fits: small talk, gibberish, commands for a device. The router should be unsure of it."""
+
+    id: str
+    request: str = Field(min_length=1)
+    style: str = ""
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+
+class _Paragraph(_Row):
+    id: str
+    text: str = Field(min_length=1)
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        return ()
 
 
 class Question(_Row):
@@ -134,7 +172,7 @@ def read_rows(path: Path, kind: type[Row], experts: Iterable[str] = PAPER_EXPERT
 
 
 def held_out(text: str) -> bool:
-    """Says whether a text belongs to the one fifth that no training sees."""
+    """Says whether a text belongs to the tenth that no training sees."""
     folded = " ".join(text.lower().split())
     return int.from_bytes(hashlib.sha256(folded.encode()).digest()[:8]) % HELD_OUT_SHARE == 0
 
@@ -149,6 +187,16 @@ def own_requests(experts: Iterable[str] = PAPER_EXPERTS) -> list[Request]:
 def own_paths(experts: Iterable[str] = PAPER_EXPERTS) -> list[Multipart]:
     """Returns the project's multi-part requests."""
     return [row for path in sorted((OWN_DATA / "paths").glob("*.jsonl")) for row in read_rows(path, Multipart, experts)]
+
+
+def own_unroutable() -> list[Unroutable]:
+    """Returns the project's requests that no expert fits."""
+    return list(read_rows(OWN_DATA / "none.jsonl", Unroutable))
+
+
+def own_paragraphs() -> list[str]:
+    """Returns the project's paragraphs to be pasted in front of requests."""
+    return [row.text for row in read_rows(OWN_DATA / "paragraphs.jsonl", _Paragraph)]
 
 
 def questions(folder: Path) -> list[Question]:

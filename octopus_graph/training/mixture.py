@@ -9,29 +9,43 @@ from dataclasses import dataclass
 
 from octopus_graph.codec import Codec
 from octopus_graph.tokens import FunctionalTokens
-from octopus_graph.training.data import Multipart, Question, Request, held_out
-from octopus_graph.training.samples import Sample, compose, multipart_sample, question_sample, request_sample
+from octopus_graph.training.data import Multipart, Question, Request, Unroutable, held_out
+from octopus_graph.training.dress import dress, paste
+from octopus_graph.training.samples import (
+    Sample,
+    compose,
+    multipart_sample,
+    question_sample,
+    request_sample,
+    unroutable_sample,
+)
 
 __all__ = ["Rows", "edge_samples", "router_samples", "split"]
+
+PASTED = 0.08  # share of requests and questions with a paragraph in front
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of the three kinds."""
+    """Rows of every kind."""
 
     requests: Sequence[Request]
     paths: Sequence[Multipart]
     questions: Sequence[Question]
+    unroutable: Sequence[Unroutable] = ()
+    paragraphs: Sequence[str] = ()
 
 
 def split(rows: Rows) -> tuple[Rows, Rows]:
-    """Splits rows into those to learn from and the fifth kept out."""
+    """Splits rows into those to learn from and the tenth kept out."""
 
     def part(out: bool) -> Rows:
         return Rows(
             [row for row in rows.requests if held_out(row.request) is out],
             [row for row in rows.paths if held_out(row.request) is out],
             [row for row in rows.questions if held_out(row.question) is out],
+            [row for row in rows.unroutable if held_out(row.request) is out],
+            [text for text in rows.paragraphs if held_out(text) is out],
         )
 
     return part(out=False), part(out=True)
@@ -40,25 +54,30 @@ def split(rows: Rows) -> tuple[Rows, Rows]:
 def router_samples(rows: Rows, tokens: FunctionalTokens, codec: Codec, *, composed: int, seed: int) -> list[Sample]:
     """Returns one pass over everything the router learns from.
 
-    Requests stand twice, the second time in another dress of typing (all lower case, all capitals, no punctuation):
-    people's own words are
-    what it is for, and they are outnumbered by benchmark questions. Hops train the router too, so that an expert
-    without an
-    edge adapter can use it as it is.
+    Requests stand twice, the second time in another dress: people's own words are what it is for, and they are
+    outnumbered by benchmark questions, half of which come with their choices. Hops train the router too, so that an
+    expert without an edge adapter can use it as it is.
     """
     draw = random.Random(seed)
     samples: list[Sample] = []
+
+    def dressed(text: str, share: float) -> str:
+        text = dress(text, draw) if draw.random() < share else text
+        return paste(text, rows.paragraphs, draw) if rows.paragraphs and draw.random() < PASTED else text
+
     for row in rows.requests:
         samples.append(request_sample(row, tokens, codec, stop=draw.random() < 0.3))
-        again = row.model_copy(update={"request": _dress(row.request, draw)})
+        again = row.model_copy(update={"request": dressed(row.request, 1.0)})
         samples.append(request_sample(again, tokens, codec, stop=False))
     for row in rows.questions:
-        with_choices, stop = draw.random() < 0.2, draw.random() < 0.05
-        samples.append(question_sample(row, tokens, codec, with_choices=with_choices, stop=stop))
+        with_choices, stop = draw.random() < 0.5, draw.random() < 0.05
+        again = row.model_copy(update={"question": dressed(row.question, 0.2)})
+        samples.append(question_sample(again, tokens, codec, with_choices=with_choices, stop=stop))
     samples += [
         multipart_sample(row, tokens, codec, whole=draw.random() < 0.15)
         for row in [*rows.paths, *compose(rows.requests, composed, seed)]
     ]
+    samples += [unroutable_sample(row, tokens, codec) for row in rows.unroutable]
     return samples
 
 
@@ -84,23 +103,3 @@ def edge_samples(
         if any(hop.expert == expert for hop in row.hops)
     ]
     return samples
-
-
-def _dress(text: str, draw: random.Random) -> str:
-    """Retypes a request as people do; numbers and words stay."""
-    way = draw.randrange(5)
-    if way == 0:
-        return text.upper()
-    if way == 1:
-        return text.lower()
-    if way == 2:
-        return text.rstrip("?.! ").lower()
-    if way == 3:
-        return draw.choice(("pls ", "hey, ", "quick one: ", "hi! ", "question - ", "so, ")) + text
-    words = text.split(" ")
-    long = [place for place, word in enumerate(words) if len(word) > 4 and word.isalpha()]
-    for place in draw.sample(long, min(2, len(long))):
-        at = draw.randrange(1, len(words[place]) - 2)
-        word = words[place]
-        words[place] = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-    return " ".join(words)

@@ -9,24 +9,42 @@ A sample is a prompt and what follows it. Each piece of that says which loss it 
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from octopus_graph.codec import ANSWER_BUDGET, CLOSE, OPEN, OUTPUT_BUDGET, Codec, Turn
 from octopus_graph.prompt import Prompt, Segment
 from octopus_graph.tokens import END, FunctionalTokens
-from octopus_graph.training.data import Multipart, PathHop, Question, Request
+from octopus_graph.training.data import Multipart, PathHop, Question, Request, Unroutable
 
-__all__ = ["CHOICE", "HOP", "TEXT", "Sample", "compose", "multipart_sample", "question_sample", "request_sample"]
+__all__ = [
+    "CHOICE",
+    "HOP",
+    "TEXT",
+    "Sample",
+    "compose",
+    "multipart_sample",
+    "question_sample",
+    "request_sample",
+    "unroutable_sample",
+]
 
 CHOICE, HOP, TEXT = 1, 2, 3
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the router reads, and what follows: segments, each with the loss that emitting it bears (0 for none)."""
+    """What the router reads, and what follows.
+
+    Attributes:
+        prompt: What it reads.
+        target: What follows: segments, each with the loss that emitting it bears (0 for none).
+        shares: What the first choice should be like where it is not one token: functional tokens and their shares,
+            which add up to 1.
+    """
 
     prompt: Prompt
     target: tuple[tuple[Segment, int], ...]
+    shares: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +96,22 @@ def request_sample(
     """Renders a request: to its expert, and (with `stop`) from that expert to the end."""
     previous = [Turn(turn.request, tokens.token(turn.expert)) for turn in row.previous]
     step = _Step(row.expert, row.rewrite, row.answer if stop else None)
-    return _trajectory(codec.prompt(row.request, previous), [step], tokens, codec, only=only, whole=whole)
+    sample = _trajectory(codec.prompt(row.request, previous), [step], tokens, codec, only=only, whole=whole)
+    total = sum(row.targets.values())
+    return replace(
+        sample, shares=tuple((tokens.token(expert), share / total) for expert, share in row.targets.items() if share)
+    )
+
+
+def unroutable_sample(row: Unroutable, tokens: FunctionalTokens, codec: Codec) -> Sample:
+    """Renders what no expert fits: every expert is as likely as any other (outlier exposure, arXiv 1812.04606)."""
+    share = 1 / len(tokens.experts)
+    anyone = Segment(tokens.token(tokens.experts[-1]), trusted=True)
+    return Sample(
+        codec.prompt(row.request),
+        ((anyone, CHOICE),),
+        tuple((tokens.token(expert), share) for expert in tokens.experts),
+    )
 
 
 def question_sample(
@@ -118,10 +151,19 @@ _JOINTS = (
     "{a} ... oh and {b}",
     "Please help with two things:\n* {a}\n* {b}",
 )
+_TRIPLES = (
+    "{a} {b} {c}",
+    "{a}\n{b}\n{c}",
+    "1. {a}\n2. {b}\n3. {c}",
+    "a) {a} b) {b} c) {c}",
+    "first: {a} then: {b} and finally: {c}",
+    "{a} Also, {b} And last: {c}",
+    "Three things - {a} - {b} - {c}",
+)
 
 
 def compose(rows: Sequence[Request], count: int, seed: int, experts: Iterable[str] | None = None) -> list[Multipart]:
-    """Joins pairs of single requests of different experts into two-part requests.
+    """Joins single requests of different experts into two-part requests, and one in six into a three-part one.
 
     Args:
         rows: The requests to draw from; those that need an earlier turn are left out.
@@ -137,7 +179,14 @@ def compose(rows: Sequence[Request], count: int, seed: int, experts: Iterable[st
         a, b = draw.choice(firsts), draw.choice(alone)
         if a.expert == b.expert:
             continue
+        parts = [a, b]
         text = draw.choice(_JOINTS).format(a=a.request, b=b.request)
-        hops = tuple(PathHop(expert=row.expert, query=row.rewrite or row.request, answer=row.answer) for row in (a, b))
-        made.append(Multipart(id=f"{a.id}+{b.id}", request=text, hops=hops, style="composed"))
+        if draw.random() < 1 / 6:
+            c = draw.choice(alone)
+            if c is a or c.expert == b.expert:
+                continue
+            parts.append(c)
+            text = draw.choice(_TRIPLES).format(a=a.request, b=b.request, c=c.request)
+        hops = tuple(PathHop(expert=row.expert, query=row.rewrite or row.request, answer=row.answer) for row in parts)
+        made.append(Multipart(id="+".join(row.id for row in parts), request=text, hops=hops, style="composed"))
     return made

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -56,14 +56,22 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A sample as ids: `kinds[i]` is the loss that predicting `ids[i]` bears, 0 for none."""
+    """A sample as ids.
+
+    Attributes:
+        ids: What is read and emitted.
+        kinds: `kinds[i]` is the loss that predicting `ids[i]` bears, 0 for none.
+        shares: What the first choice should be like where it is not one token: ids and their shares.
+    """
 
     ids: list[int]
     kinds: list[int]
+    shares: tuple[tuple[int, float], ...] = ()
 
 
 def encode_samples(samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase) -> list[Encoded]:
     """Tokenises samples; one that is over the length limit is left out."""
+    vocabulary = tokenizer.get_vocab()
     encoded: list[Encoded] = []
     for sample in samples:
         ids = encode(tokenizer, sample.prompt)
@@ -73,7 +81,8 @@ def encode_samples(samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase
             ids += piece
             kinds += [kind] * len(piece)
         if len(ids) <= MAX_TOKENS:
-            encoded.append(Encoded(ids, kinds))
+            shares = tuple((vocabulary[token], share) for token, share in sample.shares)
+            encoded.append(Encoded(ids, kinds, shares))
     return encoded
 
 
@@ -124,15 +133,18 @@ class _RouterTrainer(Trainer):
         labels, kinds = ids[:, 1:], kinds[:, 1:]
         where = kinds > 0
         logits = causal.lm_head(hidden[:, :-1][where]).float()
-        labels, kinds = labels[where], kinds[where]
+        labels, kinds, shares = labels[where], kinds[where], inputs["shares"][where.nonzero()[:, 0]]
         losses = logits.new_zeros(len(labels))
         text = kinds == TEXT
         losses[text] = cross_entropy(logits[text], labels[text], reduction="none")
         choice = ~text
         among = logits[choice][:, self._function_ids]
         # The route never ends a run: only a hop may choose the end.
-        among[kinds[choice] == CHOICE, -1] = float("-inf")
-        target = torch.searchsorted(self._function_ids, labels[choice])
+        first = kinds[choice] == CHOICE
+        among[first, -1] = torch.finfo(among.dtype).min
+        target = one_hot(torch.searchsorted(self._function_ids, labels[choice]), len(self._function_ids)).float()
+        soft = first & (shares[choice].sum(-1) > 0)
+        target[soft] = shares[choice][soft]
         losses[choice] = cross_entropy(among, target, reduction="none")
         loss = losses[choice].mean()
         if text.any():
@@ -145,14 +157,19 @@ class _RouterTrainer(Trainer):
         return (loss, {"loss": loss}) if return_outputs else loss
 
 
-def _collate(pad: int) -> Any:
-    def collate(batch: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+def _collate(pad: int, function_ids: list[int]) -> Any:
+    def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         length = -(-max(len(sample["input_ids"]) for sample in batch) // 8) * 8
 
         def padded(rows: list[list[int]], fill: int) -> torch.Tensor:
             return torch.tensor([row + [fill] * (length - len(row)) for row in rows])
 
+        shares = torch.zeros(len(batch), len(function_ids))
+        for place, sample in enumerate(batch):
+            for token, share in sample["shares"]:
+                shares[place, function_ids.index(token)] = share
         return {
+            "shares": shares,
             "input_ids": padded([sample["input_ids"] for sample in batch], pad),
             "kinds": padded([sample["kinds"] for sample in batch], 0),
             "attention_mask": padded([[1] * len(sample["input_ids"]) for sample in batch], 0),
@@ -161,7 +178,7 @@ def _collate(pad: int) -> Any:
     return collate
 
 
-class _Rows(torch.utils.data.Dataset[dict[str, list[int]]]):
+class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
     """The rows in the shape the Trainer's grouping by length asks for."""
 
     def __init__(self, rows: Sequence[Encoded]) -> None:
@@ -170,8 +187,9 @@ class _Rows(torch.utils.data.Dataset[dict[str, list[int]]]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> dict[str, list[int]]:
-        return {"input_ids": self._rows[index].ids, "kinds": self._rows[index].kinds}
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self._rows[index]
+        return {"input_ids": row.ids, "kinds": row.kinds, "shares": row.shares}
 
 
 def train(
@@ -234,7 +252,7 @@ def train(
         model=model,
         args=arguments,
         train_dataset=_Rows(rows),
-        data_collator=_collate(0),
+        data_collator=_collate(0, function_ids),
         optimizers=(_Masters(groups), None),
     )
     last = get_last_checkpoint(str(work)) if resume and work.exists() else None

@@ -1,8 +1,12 @@
 """Samples: what bears a loss is what the router will have to emit, and training reads what inference reads."""
 
+from itertools import pairwise
+
+import pytest
+
 from octopus_graph.codec import CHATML, Done, Turn
 from octopus_graph.tokens import END, PAPER_EXPERTS, FunctionalTokens
-from octopus_graph.training.data import Multipart, PathHop, Previous, Question, Request
+from octopus_graph.training.data import Multipart, PathHop, Previous, Question, Request, Unroutable
 from octopus_graph.training.mixture import Rows, edge_samples, router_samples, split
 from octopus_graph.training.samples import (
     CHOICE,
@@ -13,6 +17,7 @@ from octopus_graph.training.samples import (
     multipart_sample,
     question_sample,
     request_sample,
+    unroutable_sample,
 )
 
 TOKENS = FunctionalTokens(PAPER_EXPERTS)
@@ -100,3 +105,32 @@ def test_joined_requests_have_two_experts_and_nothing_held_out_is_joined() -> No
     seen += "\n".join(text(sample) for sample in edge_samples("math", learn, TOKENS, CHATML, composed=20, seed=1))
     lines = {row.request for row in unseen.requests}
     assert not [line for line in lines if f"{line}<" in seen or f"{line} " in seen or f"{line}\n" in seen]
+
+
+def test_targets_become_shares_of_the_choice() -> None:
+    row = REQUEST.model_copy(update={"targets": {"math": 0.9, "physics": 0.3, "law": 0.0}})
+    sample = request_sample(row, TOKENS, CHATML, stop=False)
+    assert dict(sample.shares) == pytest.approx({"<nexa_4>": 0.75, "<nexa_0>": 0.25})
+    assert request_sample(REQUEST, TOKENS, CHATML, stop=False).shares == ()
+
+
+def test_what_no_expert_fits_is_anybodys() -> None:
+    sample = unroutable_sample(Unroutable(id="u", request="lol ok"), TOKENS, CHATML)
+    assert [loss for _, loss in sample.target] == [CHOICE]
+    assert len(sample.shares) == 17
+    assert sum(share for _, share in sample.shares) == pytest.approx(1)
+
+
+def test_three_parts_are_joined_too_and_no_neighbouring_two_are_of_one_expert() -> None:
+    rows = [
+        Request(id=f"{expert}{index}", request=f"{expert} {index}?", expert=expert)
+        for expert in ("math", "law", "history")
+        for index in range(5)
+    ]
+    made = compose(rows, 60, seed=3)
+    assert {len(row.hops) for row in made} == {2, 3}
+    for row in made:
+        experts = [hop.expert for hop in row.hops]
+        assert all(a != b for a, b in pairwise(experts))
+        places = [row.request.index(hop.query) for hop in row.hops]
+        assert places == sorted(places)

@@ -172,3 +172,17 @@ def test_a_stopped_run_goes_on_from_its_last_checkpoint(llama: Path, tmp_path: P
     for name, weight in again.named_parameters():
         if weight.requires_grad:
             assert torch.allclose(weight.float(), weights[name].float(), atol=2e-2), name
+
+
+def test_shares_are_learned_in_the_place_of_one_expert(llama: Path, tmp_path: Path) -> None:
+    torn = [
+        row.model_copy(update={"targets": {"math": 0.5, "law": 0.5}}) if row.expert == "law" else row
+        for row in ROWS.requests
+    ]
+    material = Material(str(llama), TWO, Rows(torn, [], []))
+    folder = train_router_adapter(material, tmp_path, recipe=RECIPE, passes=6, composed=0, say=silent)
+    router = OctopusRouter(HFEngine(llama, tokens=TWO, adapter=folder), TWO)
+    sure = router.decide("mmmmmmmm41", rewrite="never")
+    unsure = router.decide("llllllll41", rewrite="never")
+    assert sure.confidence > 0.8
+    assert 0.4 < dict(unsure.top)["math"] < 0.6
