@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-__all__ = ["dress", "paste"]
+__all__ = ["dress", "mistyped", "paste"]
 
 _OPENINGS = (
     "pls ",
@@ -53,7 +53,7 @@ def dress(text: str, draw: random.Random) -> str:
         case 5:
             return text.rstrip("?.! ") + draw.choice(_CLOSINGS)
         case _:
-            return _mistyped(text, draw)
+            return mistyped(text, draw)
 
 
 def paste(text: str, paragraphs: Sequence[str], draw: random.Random) -> str:
@@ -61,7 +61,8 @@ def paste(text: str, paragraphs: Sequence[str], draw: random.Random) -> str:
     return draw.choice(_PASTES).format(paragraph=draw.choice(paragraphs), text=text)
 
 
-def _mistyped(text: str, draw: random.Random) -> str:
+def mistyped(text: str, draw: random.Random) -> str:
+    """Lets the finger slip in one word of six, and in one at least."""
     words = text.split(" ")
     long = [place for place, word in enumerate(words) if len(word) > 3 and word.isalpha()]
     for place in draw.sample(long, min(len(long), 1 + len(long) // 6)):

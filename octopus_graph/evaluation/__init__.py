@@ -1,0 +1,9 @@
+"""Measures a router on requests with known answers, beside baselines trained on the same rows in the same run.
+
+cases        what is measured on: JSONL of the documented shapes
+contenders   what is measured beside the router
+metrics      accuracy, macro-F1, calibration, risk and coverage, with bootstrap intervals
+routing, paths, rewrites, robustness, calibration, answers, speed
+one task each: cases in, figures out
+report       figures out as JSON and as one page of HTML
+"""
