@@ -4,6 +4,7 @@
     graph           what a graph file says, drawn and checked
     models, train   model files; the router's and the edges' adapters
     data            the examples they are trained on: counted and checked
+    evaluate        what a router is worth, beside baselines
     doctor          what is installed, found and reachable
 
 Modules load what they need inside their commands: `--help` loads no torch, no LangGraph and no model.
@@ -22,6 +23,7 @@ import typer
 from octopus_graph.cli import data, graphs, models, train
 from octopus_graph.cli.ask import ask
 from octopus_graph.cli.doctor import doctor
+from octopus_graph.cli.evaluate import evaluate
 from octopus_graph.cli.guard import INTERRUPTED, TERMINATED, Guard, misused
 from octopus_graph.cli.route import route
 
@@ -40,6 +42,7 @@ app.add_typer(graphs.app, name="graph")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 app.add_typer(data.app, name="data")
+app.command()(evaluate)
 app.command()(doctor)
 
 

@@ -16,6 +16,7 @@ from octopus_graph.router import OctopusRouter
 __all__ = ["PathFigures", "measure_paths", "walk"]
 
 MAX_HOPS = 4
+UNKNOWN = "Here is what I know of it."
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,7 @@ def walk(router: OctopusRouter, case: Case, *, rewrite: bool = True) -> tuple[tu
         asked.add((decision.expert, decision.rewrite))
         path.append(decision.expert)
         # An expert the row does not ask answers too; what it would say nobody recorded.
-        done.append(
-            Done(decision.token, decision.rewrite, answers.get(decision.expert) or "Here is what I know of it.")
-        )
+        done.append(Done(decision.token, decision.rewrite, answers.get(decision.expert) or UNKNOWN))
     return tuple(path), sure
 
 

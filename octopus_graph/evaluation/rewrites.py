@@ -71,7 +71,7 @@ def measure_rewrites(router: OctopusRouter, cases: Sequence[Case], embed: Embed 
     similarity = None
     if embed and pairs:
         before, after = embed([request for request, _ in pairs]), embed([rewrite for _, rewrite in pairs])
-        similarity = float(np.mean(np.sum(np.asarray(before) * np.asarray(after), axis=1)))
+        similarity = float((np.asarray(before) * np.asarray(after)).sum(axis=1).mean())
     return RewriteFigures(
         rows=len(cases),
         rewritten=len(pairs) / len(cases),

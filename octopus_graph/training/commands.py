@@ -15,13 +15,15 @@ from octopus_graph.training.data import own_paragraphs, own_paths, own_requests,
 from octopus_graph.training.heldout import calibrate, measure_hops, measure_routes
 from octopus_graph.training.mixture import Rows, split
 
-__all__ = ["train_edges", "train_router"]
+__all__ = ["rows_of", "train_edges", "train_router"]
 
 FIGURES = "figures.json"
 
 
-def _rows(data: Path) -> tuple[Rows, Rows]:
-    return split(Rows(own_requests(), own_paths(), questions(data), own_unroutable(), own_paragraphs()))
+def rows_of(data: Path | None) -> tuple[Rows, Rows]:
+    """Returns the rows to learn from and those kept out: the project's own, and MMLU where there is a folder of it."""
+    asked = questions(data) if data else []
+    return split(Rows(own_requests(), own_paths(), asked, own_unroutable(), own_paragraphs()))
 
 
 def train_router(
@@ -45,7 +47,7 @@ def train_router(
     Raises:
         TrainingError: If the data is missing or malformed, or the loss is no number.
     """
-    learn, unseen = _rows(data)
+    learn, unseen = rows_of(data)
     tokens = FunctionalTokens(PAPER_EXPERTS)
     finished = train_router_adapter(Material(base, tokens, learn), work, say=say)
     fresh = work / "fresh"
@@ -88,7 +90,7 @@ def train_edges(
         UnknownExpertError: If the router does not know an expert.
         TrainingError: If the data is missing or malformed.
     """
-    learn, unseen = _rows(data)
+    learn, unseen = rows_of(data)
     card = read_card(router)
     for expert in experts or ():
         if expert not in card.experts:
