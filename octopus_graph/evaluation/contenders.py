@@ -84,6 +84,8 @@ class Svm:
     def guess(self, requests: Sequence[str]) -> list[Guess]:
         """Names the expert of each request."""
         margins = np.asarray(self._model.decision_function(list(requests)))
+        if margins.ndim == 1:  # of two classes there is one margin, that of the second
+            margins = np.stack([-margins, margins], axis=1)
         odds = np.exp(margins - margins.max(axis=1, keepdims=True))
         return _likeliest(odds / odds.sum(axis=1, keepdims=True), self._model.classes_)
 

@@ -1,0 +1,42 @@
+"""A bound on wrong answers is kept, on the rows it was found on and on new ones of the same kind."""
+
+import math
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from octopus_graph.evaluation.calibration import bound_risk
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=60),
+    st.floats(0.001, 0.9),
+)
+def test_the_rows_themselves_keep_the_bound(rows: list[tuple[float, bool]], risk: float) -> None:
+    bound = bound_risk([sure for sure, _ in rows], [right for _, right in rows], risk)
+    wrong = sum(sure >= bound.min_confidence and not right for sure, right in rows)
+    assert wrong <= risk * len(rows)
+    assert bound.wrong * len(rows) == wrong
+    assert bound.coverage * len(rows) == sum(sure >= bound.min_confidence for sure, _ in rows)
+
+
+def test_new_rows_of_the_same_kind_keep_it_on_average() -> None:
+    draw = np.random.default_rng(3)
+
+    def rows(count: int) -> tuple[list[float], list[bool]]:
+        sure = draw.random(count)
+        return sure.tolist(), (draw.random(count) < sure).tolist()
+
+    shares: list[float] = []
+    for _ in range(100):
+        bound = bound_risk(*rows(300), 0.05)
+        sure, right = rows(2000)
+        shares.append(sum(s >= bound.min_confidence and not r for s, r in zip(sure, right, strict=True)) / len(sure))
+    assert 0.03 < np.mean(shares) <= 0.05
+
+
+def test_too_few_rows_for_the_bound_answer_nothing() -> None:
+    bound = bound_risk([0.9] * 5, [True] * 5, 0.05)
+    assert math.isinf(bound.min_confidence)
+    assert bound.coverage == 0
