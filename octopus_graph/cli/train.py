@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +18,7 @@ __all__ = ["app"]
 SHARED_DATA = Path("../shared/data")  # where the development machines keep it, beside the repository
 BENCHMARK = "mmlu_dev.jsonl"
 
-app = typer.Typer(help="Trains the router and its edge adapters (the extra `train`).")
+app = typer.Typer(help="Trains a router and its edge adapters (the extra `train`).")
 
 _Data = Annotated[
     Path | None,
@@ -26,11 +26,34 @@ _Data = Annotated[
         metavar="FOLDER", help=f"Holds {BENCHMARK} [default: {SHARED_DATA}, if it is there]", show_default=False
     ),
 ]
+_Examples = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Your own examples, JSONL with request and expert (or hops): trains a router of your experts, without the"
+        " project's. May be given more than once.",
+        show_default=False,
+    ),
+]
+_Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="How to train, YAML [default: the shipped training.yaml]", show_default=False),
+]
+_Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FOLDER", help="The router folder to make [default: the shipped one]", show_default=False
+    ),
+]
+_Base = Annotated[
+    str | None, typer.Option(metavar="MODEL", help="The base model [default: the embedded one]", show_default=False)
+]
+_Work = Annotated[Path, typer.Option(metavar="FOLDER", help="Checkpoints; a run that was stopped goes on from here.")]
 
 
 @app.callback(invoke_without_command=True)
 def train(context: typer.Context) -> None:
-    """Trains the router and its edge adapters."""
+    """Trains a router and its edge adapters."""
     if context.invoked_subcommand is None:
         misused(context)
 
@@ -38,67 +61,107 @@ def train(context: typer.Context) -> None:
 @app.command()
 def router(
     data: _Data = None,
-    out_folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="FOLDER", help="The router folder to make [default: the shipped one]", show_default=False
-        ),
-    ] = None,
-    work: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Checkpoints; a run that was stopped goes on from here.")
-    ] = Path("build/router"),
-    base: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The base model [default: the embedded one]", show_default=False)
-    ] = None,
+    examples: _Examples = None,
+    config: _Config = None,
+    out_folder: _Out = None,
+    work: _Work = Path("build/router"),
+    base: _Base = None,
     as_json: options.Json = False,
 ) -> None:
     """Trains functional tokens and LoRA on the base, calibrates them, and measures them on what they have not seen.
 
     What was in --out stays until the new router is finished.
     """
-    folder = _data(data)
-    commands = _commands()
-    from octopus_graph.router import SHIPPED
-    from octopus_graph.weights import EMBEDDED
-
-    place = out_folder or SHIPPED
-    commands.train_router(folder, place, work, base=base or EMBEDDED, say=_say(as_json=as_json))
-    _finish(place, as_json=as_json)
+    run = _run(data, examples, config, out_folder, as_json=as_json)
+    run.router(work, base)
+    run.finish(as_json=as_json)
 
 
 @app.command()
 def edges(
     data: _Data = None,
+    examples: _Examples = None,
+    config: _Config = None,
     router: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER", help="The router they are put on [default: the shipped one]", show_default=False
         ),
     ] = None,
-    work: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Finished adapters; a run that was stopped goes on from here.")
-    ] = Path("build/edges"),
+    work: _Work = Path("build/edges"),
     expert: options.Experts = None,
     as_json: options.Json = False,
 ) -> None:
     """Trains one small adapter per expert, which decides after its answer where the run goes next."""
-    folder = _data(data)
-    commands = _commands()
-    from octopus_graph.router import SHIPPED
-
-    place = router or SHIPPED
-    commands.train_edges(folder, place, work, experts=expert, say=_say(as_json=as_json))
-    _finish(place, as_json=as_json)
+    run = _run(data, examples, config, router, as_json=as_json)
+    run.edges(work, expert)
+    run.finish(as_json=as_json)
 
 
-def _commands() -> ModuleType:
+@app.command(name="all")
+def everything(
+    data: _Data = None,
+    examples: _Examples = None,
+    config: _Config = None,
+    out_folder: _Out = None,
+    work: _Work = Path("build/training"),
+    base: _Base = None,
+    as_json: options.Json = False,
+) -> None:
+    """Trains a router, then its edges."""
+    run = _run(data, examples, config, out_folder, as_json=as_json)
+    run.router(work / "router", base)
+    run.edges(work / "edges", None)
+    run.finish(as_json=as_json)
+
+
+@dataclass(frozen=True)
+class _Run:
+    commands: Any
+    lessons: Any
+    plan: Any
+    place: Path
+    say: Callable[[str], None]
+
+    def router(self, work: Path, base: str | None) -> None:
+        from octopus_graph.weights import EMBEDDED
+
+        self.commands.train_router(self.lessons, self.plan, self.place, work, base=base or EMBEDDED, say=self.say)
+
+    def edges(self, work: Path, experts: list[str] | None) -> None:
+        self.commands.train_edges(self.lessons, self.plan, self.place, work, experts=experts, say=self.say)
+
+    def finish(self, *, as_json: bool) -> None:
+        if as_json:
+            figures = self.place / "figures.json"
+            measured: Any = json.loads(figures.read_text(encoding="utf-8")) if figures.is_file() else {}
+            emit({"router": str(self.place), "figures": measured})
+
+
+def _run(
+    data: Path | None, examples: list[Path] | None, config: Path | None, place: Path | None, *, as_json: bool
+) -> _Run:
+    if examples and data:
+        raise typer.BadParameter("--examples trains on your rows alone: leave --data out", param_hint="--data")
+    if examples and place is None:
+        raise typer.BadParameter("say where your router is to go", param_hint="--out or --router")
+    folder = None if examples else _data(data)
     try:
         from octopus_graph.training import commands
+        from octopus_graph.training.recipe import PLAN, read_plan
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "octopus_graph":
             raise
         raise MissingExtraError("train", "Training") from error
-    return commands
+    from octopus_graph.router import SHIPPED
+
+    console = err() if as_json else out()
+    lessons = commands.own_lessons(examples) if examples else commands.shipped_lessons(folder or SHARED_DATA)
+
+    def say(text: str) -> None:
+        console.print(printable(text))
+
+    return _Run(commands, lessons, read_plan(config or PLAN), place or SHIPPED, say)
 
 
 def _data(chosen: Path | None) -> Path:
@@ -109,19 +172,3 @@ def _data(chosen: Path | None) -> Path:
             problem = f"{printable(str(folder))!r} holds no {BENCHMARK}"
         raise typer.BadParameter(problem, param_hint="--data")
     return folder
-
-
-def _say(*, as_json: bool) -> Callable[[str], None]:
-    console = err() if as_json else out()
-
-    def say(text: str) -> None:
-        console.print(printable(text))
-
-    return say
-
-
-def _finish(place: Path, *, as_json: bool) -> None:
-    if as_json:
-        figures = place / "figures.json"
-        measured: Any = json.loads(figures.read_text(encoding="utf-8")) if figures.is_file() else {}
-        emit({"router": str(place), "figures": measured})

@@ -9,8 +9,8 @@ adapter where it is.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from peft import PeftModel
@@ -20,30 +20,14 @@ from octopus_graph.codec import CHATML
 from octopus_graph.engines.hf.loading import load_base, shared_copy, with_functional_tokens, with_merged_adapter
 from octopus_graph.errors import TrainingError
 from octopus_graph.tokens import FunctionalTokens
+from octopus_graph.training.data import Request
 from octopus_graph.training.mixture import Rows, edge_samples, router_samples
-from octopus_graph.training.model import ALL_PROJECTIONS, start_rows, with_adapter
-from octopus_graph.training.trainer import Recipe, encode_samples, train
+from octopus_graph.training.model import start_rows, with_adapter
+from octopus_graph.training.recipe import Plan
+from octopus_graph.training.samples import Sample, request_sample
+from octopus_graph.training.trainer import encode_samples, fingerprint, train
 
-__all__ = ["EDGE", "ROUTER", "Material", "publish", "save_adapter", "train_edge_adapters", "train_router_adapter"]
-
-ROUTER = Recipe(
-    rank=16,
-    first_layer=10,
-    modules=ALL_PROJECTIONS,
-    learning_rate=1e-3,
-    token_learning_rate=2e-3,
-    epochs=1,
-)
-ROUTER_PASSES = 2  # each draws other dresses, choices and joins, which an epoch over the same rows would not
-EDGE = Recipe(
-    rank=4,
-    first_layer=20,
-    modules=("q_proj", "v_proj"),
-    learning_rate=1e-3,
-    token_learning_rate=0.0,
-    epochs=1,
-    batch=8,
-)
+__all__ = ["Material", "publish", "save_adapter", "train_edge_adapters", "train_router_adapter"]
 
 
 def save_adapter(model: PeftModel, folder: Path, base: str) -> None:
@@ -72,30 +56,24 @@ class Material:
         base: The base model's public name.
         tokens: The experts.
         rows: What to learn from; nothing held out.
+        plan: How.
+        validation: Requests by source that say when the router's run has learned enough.
     """
 
     base: str
     tokens: FunctionalTokens
     rows: Rows
+    plan: Plan
+    validation: Mapping[str, Sequence[Request]] = field(default_factory=dict[str, Sequence[Request]])
 
 
-def train_router_adapter(
-    material: Material,
-    work: Path,
-    *,
-    recipe: Recipe = ROUTER,
-    passes: int = ROUTER_PASSES,
-    composed: int = 1000,
-    say: Callable[[str], None] = print,
-) -> Path:
+def train_router_adapter(material: Material, work: Path, *, say: Callable[[str], None] = print) -> Path:
     """Trains functional tokens and LoRA on the base.
 
     Args:
-        material: Base, experts and rows.
-        work: Where the run keeps its checkpoints and its result; a run that was stopped there is taken up again.
-        recipe: How.
-        passes: How many times the rows are drawn.
-        composed: Two-part requests joined from single ones in each pass.
+        material: Base, experts, rows and recipe.
+        work: Where the run keeps its checkpoints and its result, in a folder of its own for each choice of rows and
+            recipe; a run that was stopped there is taken up again.
         say: Hears what goes on, a line at a time.
 
     Returns:
@@ -104,11 +82,7 @@ def train_router_adapter(
     Raises:
         TrainingError: If an expert has no row, or the loss is no number.
     """
-    finished = work / "adapter"
-    if (finished / "training.json").exists():
-        say(f"The adapter in {finished} is finished; nothing to train.")
-        return finished
-    tokens = material.tokens
+    tokens, recipe, mixture = material.tokens, material.plan.router, material.plan.mixture
     asked = {row.expert for row in (*material.rows.requests, *material.rows.questions)}
     missing = [expert for expert in tokens.experts if expert not in asked]
     if missing:
@@ -118,19 +92,39 @@ def train_router_adapter(
     function_ids = [tokenizer.get_vocab()[token] for token in tokens]
     samples = [
         sample
-        for index in range(passes)
-        for sample in router_samples(material.rows, tokens, CHATML, composed=composed, seed=recipe.seed + index)
+        for index in range(mixture.passes)
+        for sample in router_samples(material.rows, tokens, CHATML, mixture, seed=recipe.seed + index)
     ]
     encoded = encode_samples(samples, tokenizer)
+    place = work / fingerprint(encoded, recipe, material.base)
+    finished = place / "adapter"
+    if (finished / "training.json").exists():
+        say(f"The adapter in {finished} is finished; nothing to train.")
+        return finished
     say(f"{len(encoded):,} samples, {sum(len(row.ids) for row in encoded):,} tokens.")
     start_rows(
         model, tokenizer, tokens, function_ids, [sample.prompt for sample in samples[:: max(1, len(samples) // 128)]]
     )
     adapted = with_adapter(model, recipe, function_ids)
-    metrics = train(adapted, encoded, recipe, function_ids=function_ids, work=work / "checkpoints")
-    save_adapter(adapted, finished, material.base)
-    (finished / "training.json").write_text(json.dumps({"samples": len(encoded), **metrics}, indent=2))
+    validation = {
+        source: encode_samples([_choice(row, tokens) for row in rows], tokenizer)
+        for source, rows in material.validation.items()
+        if rows
+    }
+    metrics = train(
+        adapted, encoded, recipe, function_ids=function_ids, work=place / "checkpoints", validation=validation
+    )
+    fresh = place / ".adapter.fresh"
+    save_adapter(adapted, fresh, material.base)
+    (fresh / "training.json").write_text(json.dumps({"samples": len(encoded), **metrics}, indent=2))
+    publish(fresh, finished)
     return finished
+
+
+def _choice(row: Request, tokens: FunctionalTokens) -> Sample:
+    """Renders a request up to its expert: validation asks who is chosen, not how the request is rewritten."""
+    sample = request_sample(row, tokens, CHATML, stop=False)
+    return Sample(sample.prompt, sample.target[:1], sample.shares)
 
 
 def train_edge_adapters(
@@ -139,38 +133,35 @@ def train_edge_adapters(
     experts: Sequence[str],
     work: Path,
     *,
-    recipe: Recipe = EDGE,
-    composed: int = 40,
     say: Callable[[str], None] = print,
 ) -> Iterator[tuple[str, Path]]:
     """Trains one small LoRA for each expert on top of the router, and yields each as it is finished.
 
-    An expert whose adapter is in `work` already is not trained again.
+    An expert whose adapter for these rows is in `work` already is not trained again.
 
     Args:
-        material: The router's base and experts, and the rows.
+        material: The router's base and experts, the rows and the recipe.
         router: The folder of the router's adapter.
         experts: Those whose edges are trained.
         work: Where the run keeps what is finished.
-        recipe: How.
-        composed: Two-part requests joined for each expert.
         say: Hears what goes on, a line at a time.
     """
-    tokens = material.tokens
+    tokens, recipe = material.tokens, material.plan.edge
     plain, tokenizer = load_base(weights.resolve(material.base))
     trunk = with_merged_adapter(with_functional_tokens(plain, tokenizer, list(tokens)), router)
     function_ids = [tokenizer.get_vocab()[token] for token in tokens]
     for index, expert in enumerate(experts, start=1):
-        finished = work / expert
+        samples = edge_samples(expert, material.rows, tokens, CHATML, material.plan.mixture, seed=recipe.seed)
+        encoded = encode_samples(samples, tokenizer)
+        finished = work / f"{expert}-{fingerprint(encoded, recipe, material.base)}"
+        underway = finished.with_name(f".{finished.name}")
         if not (finished / "adapter_config.json").exists():
-            samples = edge_samples(expert, material.rows, tokens, CHATML, composed=composed, seed=recipe.seed)
-            encoded = encode_samples(samples, tokenizer)
             adapted = with_adapter(shared_copy(trunk), recipe, function_ids)
-            metrics = train(adapted, encoded, recipe, function_ids=function_ids, work=work / f".{expert}", resume=False)
-            fresh = work / f".{expert}.fresh"
+            metrics = train(adapted, encoded, recipe, function_ids=function_ids, work=underway)
+            fresh = finished.with_name(f"{underway.name}.fresh")
             save_adapter(adapted, fresh, material.base)
             publish(fresh, finished)
-            shutil.rmtree(work / f".{expert}", ignore_errors=True)
+            shutil.rmtree(underway, ignore_errors=True)
             say(
                 f"{index}/{len(experts)} {expert}: {len(encoded)} samples,"
                 f" {metrics['train_runtime']:.0f} s, loss {metrics['train_loss']:.3f}."

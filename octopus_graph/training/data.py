@@ -7,12 +7,13 @@ the same side in every file and in every run.
 
 import hashlib
 import json
+import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from octopus_graph.errors import TrainingError
 from octopus_graph.tokens import PAPER_EXPERTS
@@ -23,15 +24,18 @@ __all__ = [
     "Question",
     "Request",
     "Unroutable",
+    "examples",
     "held_out",
     "own_paragraphs",
     "own_paths",
     "own_requests",
     "own_unroutable",
+    "own_validation",
     "questions",
     "read_rows",
 ]
 
+EXPERT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 OWN_DATA = Path(__file__).parent.parent / "data"
 HELD_OUT_SHARE = 10  # one in ten
 
@@ -143,6 +147,56 @@ class Question(_Row):
         return (self.expert,)
 
 
+_OBJECT = TypeAdapter(dict[str, object])
+
+Example = Request | Multipart | Unroutable
+
+
+def examples(files: Iterable[Path]) -> list[Example]:
+    """Reads somebody's own examples, whose experts may have any name.
+
+    A row with `hops` is a request for several experts, one with `expert` for one, one with neither for none. `id` may
+    be left out.
+
+    Raises:
+        TrainingError: If a file cannot be read or a line is malformed; the message names file and line.
+    """
+    rows: list[Example] = []
+    for path in files:
+        for number, line in _lines(path):
+            try:
+                raw = _OBJECT.validate_json(line)
+            except ValidationError:
+                raise TrainingError(f"{path.name}, line {number}: this is no JSON object.") from None
+            kind = Multipart if "hops" in raw else Request if "expert" in raw else Unroutable
+            row = _validated(kind, {"id": f"{path.stem}-{number}", **raw}, path, number)
+            for expert in row.experts:
+                if not EXPERT_NAME.fullmatch(expert):
+                    raise TrainingError(
+                        f"{path.name}, line {number}: {expert[:80]!r} is no name for an expert: use letters, digits, _"
+                        " and -, 64 at most."
+                    )
+            rows.append(row)
+    return rows
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: rows may hold U+2028
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path}: cannot be read as UTF-8 text ({error.__class__.__name__}).") from None
+    return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+
+
+def _validated(kind: type[Row], raw: str | dict[str, object], path: Path, number: int) -> Row:
+    try:
+        return kind.model_validate_json(raw) if isinstance(raw, str) else kind.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the line"
+        raise TrainingError(f"{path.name}, line {number}: {field}: {first['msg']}.") from None
+
+
 def read_rows(path: Path, kind: type[Row], experts: Iterable[str] = PAPER_EXPERTS) -> Iterator[Row]:
     """Reads a JSONL file row by row.
 
@@ -152,19 +206,8 @@ def read_rows(path: Path, kind: type[Row], experts: Iterable[str] = PAPER_EXPERT
             file and line.
     """
     known = set(experts)
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: rows may hold U+2028
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: cannot be read as UTF-8 text ({error.__class__.__name__}).") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = kind.model_validate_json(line)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "the line"
-            raise TrainingError(f"{path.name}, line {number}: {field}: {first['msg']}.") from None
+    for number, line in _lines(path):
+        row = _validated(kind, line, path, number)
         for expert in row.experts:
             if expert not in known:
                 raise TrainingError(f"{path.name}, line {number}: unknown expert {expert!r}.")
@@ -192,6 +235,14 @@ def own_paths(experts: Iterable[str] = PAPER_EXPERTS) -> list[Multipart]:
 def own_unroutable() -> list[Unroutable]:
     """Returns the project's requests that no expert fits."""
     return list(read_rows(OWN_DATA / "none.jsonl", Unroutable))
+
+
+def own_validation() -> dict[str, list[Request]]:
+    """Returns the single requests of the validation sets by source: by another hand, and never trained on."""
+    return {
+        name: list(read_rows(OWN_DATA / "validation" / f"{name}.jsonl", Request))
+        for name in ("words", "facts", "problems")
+    }
 
 
 def own_paragraphs() -> list[str]:

@@ -15,6 +15,9 @@ from octopus_graph.training.mixture import Rows
 __all__ = ["Score", "calibrate", "measure_hops", "measure_routes"]
 
 
+FEWEST = 20  # rows a temperature can be fitted on without making things worse
+
+
 @dataclass(frozen=True)
 class Score:
     """Figures of one kind of rows."""
@@ -40,11 +43,13 @@ def _half(text: str) -> bool:
     return hashlib.sha256(text.encode()).digest()[-1] % 2 == 0
 
 
-def calibrate(router: OctopusRouter, rows: Rows) -> float:
-    """Fits the temperature on one half of the held-out questions and requests."""
+def calibrate(router: OctopusRouter, rows: Rows) -> float | None:
+    """Fits the temperature on one half of the held-out questions and requests; `None` where they are too few."""
     pairs = [(row.question, row.expert) for row in rows.questions]
     pairs += [(row.request, row.expert) for row in rows.requests if not row.previous]
     pairs = [pair for pair in pairs if _half(pair[0])]
+    if len(pairs) < FEWEST:
+        return None
     choices = router.tokens.of(router.experts)
     logits = router.engine.score([router.codec.prompt(text) for text, _ in pairs], choices)
     return fit_temperature(logits, [router.experts.index(expert) for _, expert in pairs])

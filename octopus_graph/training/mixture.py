@@ -11,6 +11,7 @@ from octopus_graph.codec import Codec
 from octopus_graph.tokens import FunctionalTokens
 from octopus_graph.training.data import Multipart, Question, Request, Unroutable, held_out
 from octopus_graph.training.dress import dress, paste
+from octopus_graph.training.recipe import Mixture
 from octopus_graph.training.samples import (
     Sample,
     compose,
@@ -21,8 +22,6 @@ from octopus_graph.training.samples import (
 )
 
 __all__ = ["Rows", "edge_samples", "router_samples", "split"]
-
-PASTED = 0.08  # share of requests and questions with a paragraph in front
 
 
 @dataclass(frozen=True)
@@ -51,38 +50,34 @@ def split(rows: Rows) -> tuple[Rows, Rows]:
     return part(out=False), part(out=True)
 
 
-def router_samples(rows: Rows, tokens: FunctionalTokens, codec: Codec, *, composed: int, seed: int) -> list[Sample]:
+def router_samples(rows: Rows, tokens: FunctionalTokens, codec: Codec, mixture: Mixture, *, seed: int) -> list[Sample]:
     """Returns one pass over everything the router learns from.
 
-    Requests stand twice, the second time in another dress: people's own words are what it is for, and they are
-    outnumbered by benchmark questions, half of which come with their choices. Hops train the router too, so that an
-    expert without an edge adapter can use it as it is.
+    People's own words are what it is for, so benchmark questions are drawn in part, half of them with their choices.
+    Hops train the router too, so that an expert without an edge adapter can use it as it is.
     """
     draw = random.Random(seed)
     samples: list[Sample] = []
 
     def dressed(text: str, share: float) -> str:
         text = dress(text, draw) if draw.random() < share else text
-        return paste(text, rows.paragraphs, draw) if rows.paragraphs and draw.random() < PASTED else text
+        return paste(text, rows.paragraphs, draw) if rows.paragraphs and draw.random() < mixture.pasted else text
 
     for row in rows.requests:
-        samples.append(request_sample(row, tokens, codec, stop=draw.random() < 0.3))
-        again = row.model_copy(update={"request": dressed(row.request, 1.0)})
-        samples.append(request_sample(again, tokens, codec, stop=False))
-    for row in rows.questions:
-        with_choices, stop = draw.random() < 0.5, draw.random() < 0.05
+        again = row.model_copy(update={"request": dressed(row.request, mixture.dressed)})
+        samples.append(request_sample(again, tokens, codec, stop=draw.random() < 0.2))
+    for row in draw.sample(rows.questions, round(mixture.asked * len(rows.questions))):
+        with_choices, stop = draw.random() < mixture.with_choices, draw.random() < 0.05
         again = row.model_copy(update={"question": dressed(row.question, 0.2)})
         samples.append(question_sample(again, tokens, codec, with_choices=with_choices, stop=stop))
-    samples += [
-        multipart_sample(row, tokens, codec, whole=draw.random() < 0.15)
-        for row in [*rows.paths, *compose(rows.requests, composed, seed)]
-    ]
+    made = compose(rows.requests, min(mixture.composed, len(rows.requests) // 8), seed)
+    samples += [multipart_sample(row, tokens, codec, whole=draw.random() < 0.15) for row in [*rows.paths, *made]]
     samples += [unroutable_sample(row, tokens, codec) for row in rows.unroutable]
     return samples
 
 
 def edge_samples(
-    expert: str, rows: Rows, tokens: FunctionalTokens, codec: Codec, *, composed: int, seed: int
+    expert: str, rows: Rows, tokens: FunctionalTokens, codec: Codec, mixture: Mixture, *, seed: int
 ) -> list[Sample]:
     """Returns what one expert's edge adapter learns from: every decision made after this expert has answered."""
     draw = random.Random(seed)
@@ -96,7 +91,7 @@ def edge_samples(
         question_sample(row, tokens, codec, with_choices=False, stop=True, only=expert)
         for row in draw.sample(asked, min(40, len(asked)))
     ]
-    made = compose(rows.requests, composed, seed, [expert])
+    made = compose(rows.requests, mixture.composed_edge, seed, [expert])
     samples += [
         multipart_sample(row, tokens, codec, whole=draw.random() < 0.15, only=expert)
         for row in [*rows.paths, *made]

@@ -12,11 +12,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from octopus_graph.engines.text import encode
 from octopus_graph.prompt import Prompt
 from octopus_graph.tokens import END, FunctionalTokens
-from octopus_graph.training.trainer import Recipe
+from octopus_graph.training.recipe import Recipe
 
-__all__ = ["ALL_PROJECTIONS", "start_rows", "with_adapter"]
-
-ALL_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+__all__ = ["start_rows", "with_adapter"]
 
 
 @torch.no_grad()

@@ -173,6 +173,8 @@ def compose(rows: Sequence[Request], count: int, seed: int, experts: Iterable[st
     """
     draw = random.Random(seed)
     alone = [row for row in rows if not row.previous and len(row.request) < 240]
+    if len({row.expert for row in alone}) < 2:
+        return []
     firsts = alone if experts is None else [row for row in alone if row.expert in set(experts)]
     made: list[Multipart] = []
     while len(made) < count:

@@ -7,51 +7,29 @@ gradient below the lowest trained layer.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # transformers and peft ship partial types.
 
-from collections.abc import Sequence
+import hashlib
+import json
+import zipfile
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError, safe_open
 from torch.nn.functional import cross_entropy, one_hot
-from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from octopus_graph.engines.text import encode, encode_segment
 from octopus_graph.errors import TrainingError
+from octopus_graph.training.recipe import Recipe
 from octopus_graph.training.samples import CHOICE, TEXT, Sample
 
-__all__ = ["Encoded", "Recipe", "encode_samples", "train"]
+__all__ = ["Encoded", "encode_samples", "fingerprint", "train"]
 
 MAX_TOKENS = 320
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one adapter is trained.
-
-    Attributes:
-        rank: The LoRA rank; alpha is twice of it.
-        first_layer: The lowest layer that bears LoRA.
-        modules: The projections that bear LoRA.
-        learning_rate: For the LoRA matrices.
-        token_learning_rate: For the functional tokens' rows; 0 leaves them as they are.
-        epochs: Passes over the samples.
-        batch: Samples a step.
-        text_weight: Weight of the rewrite's loss beside the choice's.
-        seed: Of everything random.
-    """
-
-    rank: int
-    first_layer: int
-    modules: tuple[str, ...]
-    learning_rate: float
-    token_learning_rate: float
-    epochs: float
-    batch: int = 32
-    text_weight: float = 0.5
-    seed: int = 17
 
 
 @dataclass(frozen=True)
@@ -86,6 +64,14 @@ def encode_samples(samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase
     return encoded
 
 
+def fingerprint(rows: Sequence[Encoded], recipe: Recipe, base: str) -> str:
+    """Names a run by all that goes into it: a checkpoint of other rows or another recipe is none of this run."""
+    digest = hashlib.sha256(f"{base} {recipe.model_dump_json()}".encode())
+    for row in rows:
+        digest.update(repr(row).encode())
+    return digest.hexdigest()[:12]
+
+
 class _Masters(torch.optim.AdamW):
     """AdamW over fp32 copies of bf16 parameters: bf16 has 8 bits of mantissa, too few to add up small steps."""
 
@@ -96,6 +82,18 @@ class _Masters(torch.optim.AdamW):
             self._pairs += list(zip(group["params"], masters, strict=True))
             group["params"] = masters
         super().__init__(groups, weight_decay=0.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"masters": [master.detach().clone() for _, master in self._pairs]}
+
+    @torch.no_grad()
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up a run: the masters too, or the next step would put the weights back to where they began."""
+        rest = dict(state_dict)
+        for (weight, master), saved in zip(self._pairs, rest.pop("masters"), strict=True):
+            master.copy_(saved)
+            weight.copy_(saved)
+        super().load_state_dict(rest)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -110,16 +108,47 @@ class _Masters(torch.optim.AdamW):
 class _RouterTrainer(Trainer):
     """The Trainer with the router's three losses; `function_ids` are the experts' ids, the end's last."""
 
-    def __init__(self, *, function_ids: list[int], text_weight: float, **rest: Any) -> None:
-        super().__init__(**rest)
+    def __init__(
+        self,
+        *,
+        function_ids: list[int],
+        text_weight: float,
+        validation: Mapping[str, Sequence[Encoded]] | None = None,
+        **rest: Any,
+    ) -> None:
+        # The dataset of evaluation is only there to be: `evaluate` goes through the sources itself.
+        super().__init__(eval_dataset=_Rows([]) if validation else None, **rest)
         self._function_ids = torch.tensor(function_ids)
         self._text_weight = text_weight
+        self._validation = validation or {}
         self.model_accepts_loss_kwargs = False
+
+    @torch.no_grad()
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Returns the loss of each source, and as `eval_loss` their mean: no source counts more for being larger."""
+        model: Any = self.model
+        model.eval()
+        figures: dict[str, float] = {}
+        for source, rows in self._validation.items():
+            inside = sorted(rows, key=lambda row: len(row.ids))
+            total = 0.0
+            for start in range(0, len(inside), 32):
+                part = _Rows(inside[start : start + 32])
+                batch: Any = self.data_collator([part[place] for place in range(len(part))])
+                total += float(self.compute_loss(model, batch)) * len(part)
+            figures[f"eval_{source}_loss"] = total / len(inside)
+        figures["eval_loss"] = sum(figures.values()) / len(figures)
+        self.log(figures)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
+        return figures
 
     def _save(self, output_dir: str | None = None, *_: Any, **__: Any) -> None:
         """Saves a checkpoint of the adapter alone; peft would add the embedding table, twenty times as large."""
         model: Any = self.model
         model.save_pretrained(output_dir or self.args.output_dir, save_embedding_layers=False)
+
+    def _load_from_checkpoint(self, *_: Any, **__: Any) -> None:
+        """Leaves the weights to the optimizer's masters; peft would put other parameters in the place of those it trains."""
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, *_: Any, **__: Any) -> Any:
         ids, kinds = inputs["input_ids"], inputs["kinds"]
@@ -199,7 +228,7 @@ def train(
     *,
     function_ids: list[int],
     work: Path,
-    resume: bool = True,
+    validation: Mapping[str, Sequence[Encoded]] | None = None,
     save_steps: int = 100,
     progress: bool = True,
 ) -> dict[str, float]:
@@ -211,15 +240,16 @@ def train(
         recipe: How.
         function_ids: Ids of the functional tokens in ascending order, the end's last.
         work: Where checkpoints go; a run that was stopped there is taken up again.
-        resume: Whether to do so.
-        save_steps: Steps between checkpoints.
+        validation: Rows by source that no training sees. The run ends when their mean loss has stopped to fall, and
+            the model is what it was at its best.
+        save_steps: Steps between checkpoints, where there is no validation.
         progress: Whether to show a bar.
 
     Returns:
-        The Trainer's own figures (`train_loss`, `train_runtime` in seconds, …).
+        The Trainer's own figures (`train_loss`, `train_runtime` in seconds, …), and the best `eval_loss`.
 
     Raises:
-        TrainingError: If there are no rows or the loss becomes NaN.
+        TrainingError: If there are no rows, the loss becomes NaN, or a checkpoint cannot be written.
     """
     if not rows:
         raise TrainingError("There is nothing to train on: the rows are empty.")
@@ -228,16 +258,24 @@ def train(
     groups: list[dict[str, Any]] = [{"params": lora, "lr": recipe.learning_rate}]
     if tokens:
         groups.append({"params": tokens, "lr": recipe.token_learning_rate})
+    looks = bool(validation) and recipe.evaluations > 0
+    if looks:  # the best look is loaded in the end, so each one needs its checkpoint
+        save_steps = max(1, -(-len(rows) // recipe.batch) // recipe.evaluations)
     arguments = TrainingArguments(
         output_dir=str(work),
-        num_train_epochs=recipe.epochs,
+        num_train_epochs=1,
         per_device_train_batch_size=recipe.batch,
         lr_scheduler_type="cosine",
         warmup_steps=0.04,
         max_grad_norm=1.0,
         logging_steps=10,
         save_steps=save_steps,
-        save_total_limit=1,
+        save_total_limit=2,
+        eval_strategy="steps" if looks else "no",
+        eval_steps=save_steps,
+        load_best_model_at_end=looks,
+        metric_for_best_model="loss",
+        greater_is_better=False,
         seed=recipe.seed,
         use_cpu=True,
         report_to=[],
@@ -249,12 +287,51 @@ def train(
     trainer = _RouterTrainer(
         function_ids=function_ids,
         text_weight=recipe.text_weight,
+        validation=validation if looks else None,
         model=model,
         args=arguments,
         train_dataset=_Rows(rows),
         data_collator=_collate(0, function_ids),
         optimizers=(_Masters(groups), None),
+        callbacks=[EarlyStoppingCallback(recipe.patience)] if looks else [],
     )
-    last = get_last_checkpoint(str(work)) if resume and work.exists() else None
-    result = trainer.train(resume_from_checkpoint=last)
-    return dict(result.metrics)
+    last = _last_whole_checkpoint(work)
+    with _disk_errors():
+        result = trainer.train(resume_from_checkpoint=str(last) if last else None)
+    best = {"eval_loss": float(trainer.state.best_metric)} if trainer.state.best_metric is not None else {}
+    return {**result.metrics, **best, "steps": trainer.state.global_step}
+
+
+def _last_whole_checkpoint(work: Path) -> Path | None:
+    """Returns the newest checkpoint that can be read; a run that was killed may have left a newer half of one."""
+    found = [path for path in work.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+    for path in sorted(found, key=lambda path: -int(path.name.rpartition("-")[2])):
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+            with safe_open(path / "adapter_model.safetensors", "pt") as tensors:
+                tensors.keys()
+        except (OSError, ValueError, SafetensorError):
+            continue
+        if zipfile.is_zipfile(path / "optimizer.pt"):
+            return path
+    return None
+
+
+@contextmanager
+def _disk_errors() -> Generator[None]:
+    """Says in one sentence that a checkpoint could not be written; safetensors and torch have errors of their own."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise _unwritten(error) from error
+    except RuntimeError as error:
+        if "writ" not in str(error):  # PytorchStreamWriter failed writing file, unexpected pos, …
+            raise
+        raise _unwritten(error) from error
+
+
+def _unwritten(error: Exception) -> TrainingError:
+    return TrainingError(
+        f"A checkpoint could not be written ({str(error).splitlines()[0][:120]}): make room and start the run again; it"
+        " goes on from the last whole checkpoint."
+    )

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from octopus_graph.cli import train
 from octopus_graph.errors import TrainingError
 from octopus_graph.router import SHIPPED
+from octopus_graph.training.recipe import PLAN
 from octopus_graph.weights import EMBEDDED
 
 
@@ -17,19 +17,25 @@ class Commands:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
 
-    def train_router(self, data: Path, out: Path, work: Path, *, base: str, say: Any) -> None:
-        self.calls.append((data, out, work, base))
+    def shipped_lessons(self, data: Path) -> Path:
+        return data
+
+    def own_lessons(self, files: list[Path]) -> list[Path]:
+        return files
+
+    def train_router(self, lessons: Any, plan: Any, out: Path, work: Path, *, base: str, say: Any) -> None:
+        self.calls.append((lessons, out, work, base))
         say("98% of [it] \x1b is learnt.")
 
-    def train_edges(self, data: Path, router: Path, work: Path, *, experts: Any, say: Any) -> None:
-        self.calls.append((data, router, work, experts))
+    def train_edges(self, lessons: Any, plan: Any, router: Path, work: Path, *, experts: Any, say: Any) -> None:
+        self.calls.append((lessons, router, work, experts))
         say("Edges.")
 
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
     commands = Commands()
-    monkeypatch.setattr(train, "_commands", lambda: commands)
+    monkeypatch.setattr("octopus_graph.training.commands", commands)
     return commands
 
 
@@ -62,6 +68,46 @@ def test_the_shipped_router_is_the_default_and_data_may_lie_beside(
         (beside, SHIPPED, Path("build/router"), EMBEDDED),
         (beside, SHIPPED, Path("build/edges"), ["math", "law"]),
     ]
+
+
+def test_your_own_examples_train_a_router_and_its_edges(octopus: Any, commands: Commands) -> None:
+    result = octopus("train", "all", "--examples", "a.jsonl", "--examples", "b.jsonl", "--out", "o", "--work", "w")
+
+    assert result.exit_code == 0
+    files = [Path("a.jsonl"), Path("b.jsonl")]
+    assert commands.calls == [
+        (files, Path("o"), Path("w/router"), EMBEDDED),
+        (files, Path("o"), Path("w/edges"), None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--examples", "a.jsonl"), "say where your router is to go"),
+        (("--examples", "a.jsonl", "--data", "d", "--out", "o"), "--examples trains on your rows alone"),
+    ],
+)
+def test_your_own_examples_never_touch_the_shipped_router(
+    octopus: Any, commands: Commands, arguments: tuple[str, ...], says: str
+) -> None:
+    result = octopus("train", "router", *arguments)
+
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert commands.calls == []
+
+
+def test_a_training_file_with_a_mistake_is_named_by_line(
+    octopus: Any, commands: Commands, data: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text(PLAN.read_text(encoding="utf-8").replace("rank: 16", "rank: 0"), encoding="utf-8")
+
+    result = octopus("train", "router", "--data", data, "--config", config)
+
+    assert result.exit_code == 2
+    assert "mine.yaml:5: router.rank: input should be greater than 0." in result.stderr
 
 
 def test_json_is_the_figures(octopus: Any, commands: Commands, data: Path) -> None:

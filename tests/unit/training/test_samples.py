@@ -8,6 +8,7 @@ from octopus_graph.codec import CHATML, Done, Turn
 from octopus_graph.tokens import END, PAPER_EXPERTS, FunctionalTokens
 from octopus_graph.training.data import Multipart, PathHop, Previous, Question, Request, Unroutable
 from octopus_graph.training.mixture import Rows, edge_samples, router_samples, split
+from octopus_graph.training.recipe import Mixture
 from octopus_graph.training.samples import (
     CHOICE,
     HOP,
@@ -101,8 +102,8 @@ def test_joined_requests_have_two_experts_and_nothing_held_out_is_joined() -> No
     assert len(made) == 50
     assert all(row.hops[0].expert != row.hops[1].expert for row in made)
     assert compose(learn.requests, 5, seed=1) == made[:5]
-    seen = "\n".join(text(sample) for sample in router_samples(learn, TOKENS, CHATML, composed=50, seed=1))
-    seen += "\n".join(text(sample) for sample in edge_samples("math", learn, TOKENS, CHATML, composed=20, seed=1))
+    seen = "\n".join(text(sample) for sample in router_samples(learn, TOKENS, CHATML, Mixture(asked=1.0), seed=1))
+    seen += "\n".join(text(sample) for sample in edge_samples("math", learn, TOKENS, CHATML, Mixture(), seed=1))
     lines = {row.request for row in unseen.requests}
     assert not [line for line in lines if f"{line}<" in seen or f"{line} " in seen or f"{line}\n" in seen]
 

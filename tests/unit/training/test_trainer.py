@@ -1,22 +1,29 @@
 """Training runs on a tiny model: it learns, it can be taken up again, and a bad run leaves nothing behind."""
 
 import json
+import resource
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from octopus_graph.codec import CHATML
 from octopus_graph.engines.hf import HFEngine
+from octopus_graph.engines.hf.loading import load_base, with_functional_tokens
 from octopus_graph.errors import TrainingError
 from octopus_graph.router import OctopusRouter
 from octopus_graph.tokens import PAPER_EXPERTS, FunctionalTokens
-from octopus_graph.training import commands
+from octopus_graph.training import commands, heldout, trainer
 from octopus_graph.training.adapters import Material, publish, train_edge_adapters, train_router_adapter
 from octopus_graph.training.data import Multipart, PathHop, Request, held_out
-from octopus_graph.training.mixture import Rows
-from octopus_graph.training.trainer import Recipe, encode_samples, train
+from octopus_graph.training.mixture import Rows, router_samples, split
+from octopus_graph.training.model import with_adapter
+from octopus_graph.training.recipe import Mixture, Plan, Recipe
+from octopus_graph.training.samples import request_sample
+from octopus_graph.training.trainer import encode_samples, train
 
 TOKENS = FunctionalTokens(PAPER_EXPERTS)
 TWO = FunctionalTokens(("math", "law"))
@@ -26,9 +33,9 @@ RECIPE = Recipe(
     modules=("q_proj", "v_proj", "down_proj"),
     learning_rate=1e-2,
     token_learning_rate=2e-2,
-    epochs=1,
     batch=8,
 )
+PLAN = Plan(version=1, router=RECIPE, edge=RECIPE, mixture=Mixture(passes=6, composed=4, composed_edge=4))
 # One letter tells the expert, so that a model of three tiny layers can learn it.
 ROWS = Rows(
     [
@@ -52,9 +59,9 @@ def silent(_: str) -> None:
 
 
 def test_a_router_learns_and_a_finished_run_is_not_run_again(llama: Path, tmp_path: Path) -> None:
-    material = Material(str(llama), TWO, ROWS)
+    material = Material(str(llama), TWO, ROWS, PLAN)
     said: list[str] = []
-    folder = train_router_adapter(material, tmp_path, recipe=RECIPE, passes=6, composed=4, say=said.append)
+    folder = train_router_adapter(material, tmp_path, say=said.append)
     engine = HFEngine(llama, tokens=TWO, adapter=folder)
     router = OctopusRouter(engine, TWO)
     asked = [f"{letter * 8}{index}" for letter in "ml" for index in range(40, 50)]
@@ -65,7 +72,7 @@ def test_a_router_learns_and_a_finished_run_is_not_run_again(llama: Path, tmp_pa
     assert config["base_model_name_or_path"] == str(llama)
     assert (folder / "adapter_model.safetensors").stat().st_size < 200_000  # the adapter, not the embedding table
     before = (folder / "adapter_model.safetensors").read_bytes()
-    train_router_adapter(material, tmp_path, recipe=RECIPE, say=said.append)
+    train_router_adapter(material, tmp_path, say=said.append)
     assert "finished" in said[-1]
     assert (folder / "adapter_model.safetensors").read_bytes() == before
 
@@ -73,19 +80,11 @@ def test_a_router_learns_and_a_finished_run_is_not_run_again(llama: Path, tmp_pa
 def test_edges_are_small_and_change_what_the_router_decides_after_a_hop(
     llama: Path, router_folder: Path, tmp_path: Path
 ) -> None:
-    material = Material(str(llama), TOKENS, ROWS)
-    recipe = Recipe(
-        rank=2,
-        first_layer=1,
-        modules=("q_proj", "v_proj"),
-        learning_rate=1e-2,
-        token_learning_rate=0.0,
-        epochs=2,
-        batch=8,
+    edge = Recipe(
+        rank=2, first_layer=1, modules=("q_proj", "v_proj"), learning_rate=1e-2, token_learning_rate=0.0, batch=8
     )
-    made = dict(
-        train_edge_adapters(material, router_folder, ["math", "law"], tmp_path, recipe=recipe, composed=4, say=silent)
-    )
+    material = Material(str(llama), TOKENS, ROWS, PLAN.model_copy(update={"edge": edge}))
+    made = dict(train_edge_adapters(material, router_folder, ["math", "law"], tmp_path, say=silent))
     assert set(made) == {"math", "law"}
     for folder in made.values():
         assert (folder / "adapter_model.safetensors").stat().st_size < 20_000
@@ -97,7 +96,7 @@ def test_edges_are_small_and_change_what_the_router_decides_after_a_hop(
 def test_an_expert_without_rows_is_named(llama: Path, tmp_path: Path) -> None:
     rows = Rows([row for row in ROWS.requests if row.expert == "math"], [], [])
     with pytest.raises(TrainingError, match="no row for law: every expert needs examples"):
-        train_router_adapter(Material(str(llama), FunctionalTokens(("math", "law")), rows), tmp_path, say=silent)
+        train_router_adapter(Material(str(llama), TWO, rows, PLAN), tmp_path, say=silent)
     assert not list(tmp_path.iterdir())
 
 
@@ -107,10 +106,11 @@ def test_a_run_without_rows_says_so(llama: Path, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_ends_the_run(llama: Path, tmp_path: Path) -> None:
-    recipe = Recipe(**{**RECIPE.__dict__, "learning_rate": float("nan"), "token_learning_rate": float("nan")})
+    nan = RECIPE.model_copy(update={"learning_rate": float("nan"), "token_learning_rate": float("nan")})
+    plan = PLAN.model_copy(update={"router": nan})
     with pytest.raises(TrainingError, match="not a number at step"):
-        train_router_adapter(Material(str(llama), TWO, ROWS), tmp_path, recipe=recipe, passes=3, composed=4, say=silent)
-    assert not (tmp_path / "adapter").exists()
+        train_router_adapter(Material(str(llama), TWO, ROWS, plan), tmp_path, say=silent)
+    assert not list(tmp_path.rglob("adapter"))
 
 
 def test_what_is_published_replaces_the_old_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -132,46 +132,116 @@ def test_the_command_trains_calibrates_measures_and_publishes(
         [ROWS.paths[0].model_copy(update={"id": f"p{i}", "request": f"m{i} l{i}"}) for i in range(20)],
         [],
     )
-    monkeypatch.setattr(commands, "PAPER_EXPERTS", TWO.experts)
-    monkeypatch.setattr(commands, "own_requests", lambda: rows.requests)
-    monkeypatch.setattr(commands, "own_paths", lambda: rows.paths)
-    monkeypatch.setattr(commands, "questions", lambda _: [])
+    learn, unseen = split(rows)
+    lessons = commands.Lessons(TWO.experts, learn, unseen, {"own": unseen.requests})
+    monkeypatch.setattr(heldout, "FEWEST", 2)
     out, said = tmp_path / "router", list[str]()
-    commands.train_router(tmp_path, out, tmp_path / "work", base=str(llama), say=said.append)
+    commands.train_router(lessons, PLAN, out, tmp_path / "work", base=str(llama), say=said.append)
     figures = json.loads((out / "figures.json").read_text())
     assert figures["routes"]["own_requests"]["rows"] == sum(held_out(row.request) for row in rows.requests)
     assert json.loads((out / "router.json").read_text())["temperature"] > 0
-    commands.train_edges(tmp_path, out, tmp_path / "edges", experts=["math", "law"], say=said.append)
+    commands.train_edges(lessons, PLAN, out, tmp_path / "edges", experts=["math", "law"], say=said.append)
     assert OctopusRouter.from_pretrained(out).engine.adapters == ["law", "math"]
     figures = json.loads((out / "figures.json").read_text())
     assert set(figures["paths"]["with_edge_adapters"]) == {"first_hop", "later_hop", "end", "path"}
     assert not list(out.rglob(".*"))
 
 
-def test_a_stopped_run_goes_on_from_its_last_checkpoint(llama: Path, tmp_path: Path) -> None:
-    from octopus_graph.engines.hf.loading import load_base, with_functional_tokens
-    from octopus_graph.training.mixture import router_samples
-    from octopus_graph.training.model import with_adapter
+@dataclass(frozen=True)
+class Run:
+    """A run over the same rows from the same start, every time."""
 
-    def fresh() -> tuple[Any, Any, list[int]]:
-        plain, tokenizer = load_base(llama)
+    llama: Path
+    work: Path
+
+    def train(
+        self, work: str = "work", recipe: Recipe = RECIPE, **rest: Any
+    ) -> tuple[dict[str, float], dict[str, Any]]:
+        torch.manual_seed(0)  # rows of new tokens are drawn
+        plain, tokenizer = load_base(self.llama)
         model = with_functional_tokens(plain, tokenizer, list(TOKENS))
         ids = [tokenizer.get_vocab()[token] for token in TOKENS]
-        return with_adapter(model, RECIPE, ids), tokenizer, ids
+        adapted = with_adapter(model, recipe, ids)
+        rows = encode_samples(router_samples(ROWS, TOKENS, CHATML, Mixture(), seed=1), tokenizer)
+        rest = {"save_steps": 4, "progress": False, **rest}
+        metrics = train(adapted, rows, recipe, function_ids=ids, work=self.work / work, **rest)
+        return metrics, {name: w.detach().float() for name, w in adapted.named_parameters() if w.requires_grad}
 
-    model, tokenizer, ids = fresh()
-    rows = encode_samples(router_samples(ROWS, TOKENS, CHATML, composed=4, seed=1), tokenizer)
-    train(model, rows, RECIPE, function_ids=ids, work=tmp_path, save_steps=5, progress=False)
-    saved = sorted(tmp_path.glob("checkpoint-*"))
-    assert saved
-    torch.manual_seed(0)
-    again, _, _ = fresh()
-    metrics = train(again, rows, RECIPE, function_ids=ids, work=tmp_path, save_steps=5, progress=False)
-    assert metrics["train_loss"] < 1e-6 or metrics["train_runtime"] < 2  # nothing was left to do
-    weights = {name: w for name, w in model.named_parameters() if w.requires_grad}
-    for name, weight in again.named_parameters():
-        if weight.requires_grad:
-            assert torch.allclose(weight.float(), weights[name].float(), atol=2e-2), name
+    def checkpoints(self, work: str = "work") -> list[str]:
+        return sorted(path.name for path in (self.work / work).glob("checkpoint-*"))
+
+
+@pytest.fixture
+def run(llama: Path, tmp_path: Path) -> Run:
+    return Run(llama, tmp_path)
+
+
+@pytest.fixture
+def stopped(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run that was stopped by hand in its seventh step, with a checkpoint of the fourth."""
+    whole = trainer._RouterTrainer.compute_loss  # pyright: ignore[reportPrivateUsage]
+
+    def impatient(self: Any, *arguments: Any, **rest: Any) -> Any:
+        if self.state.global_step == 6:
+            raise KeyboardInterrupt
+        return whole(self, *arguments, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer._RouterTrainer, "compute_loss", impatient)  # pyright: ignore[reportPrivateUsage]
+        with pytest.raises(KeyboardInterrupt):
+            run.train()
+    assert run.checkpoints() == ["checkpoint-4"]
+    return run
+
+
+def test_a_stopped_run_ends_where_one_that_was_not_stopped_does(stopped: Run) -> None:
+    _, taken_up = stopped.train()
+    _, straight = stopped.train("another")
+    assert stopped.checkpoints() == stopped.checkpoints("another")
+    for name, weight in taken_up.items():
+        assert torch.allclose(weight, straight[name], atol=1e-3), name
+
+
+def test_half_a_checkpoint_is_passed_over(stopped: Run) -> None:
+    half = stopped.work / "work" / "checkpoint-6"
+    half.mkdir()
+    (half / "adapter_model.safetensors").write_bytes(b"\0" * 100)
+    (half / "trainer_state.json").write_text("{")
+    _, taken_up = stopped.train()
+    _, straight = stopped.train("another")
+    assert all(torch.allclose(weight, straight[name], atol=1e-3) for name, weight in taken_up.items())
+
+
+def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(stopped: Run) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(TrainingError, match=r"could not be written .* make room and start the run again"):
+            stopped.train()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    stopped.train()
+
+
+def test_a_run_ends_when_validation_no_longer_gets_better_and_keeps_its_best(run: Run) -> None:
+    # What is right is another expert than the rows say, so every step makes it worse.
+    wrong = [row.model_copy(update={"expert": "law" if row.expert == "math" else "math"}) for row in ROWS.requests[:8]]
+    plain, tokenizer = load_base(run.llama)
+    with_functional_tokens(plain, tokenizer, list(TOKENS))
+    validation = {
+        "wrong": encode_samples([request_sample(row, TOKENS, CHATML, stop=False) for row in wrong], tokenizer)
+    }
+    recipe = RECIPE.model_copy(update={"evaluations": 10, "patience": 2})
+    metrics, weights = run.train(recipe=recipe, validation=validation)
+    looks = -(-len(ROWS.requests) // recipe.batch)
+    assert metrics["steps"] < looks
+    best = run.work / "work" / run.checkpoints()[0]  # the best one and the last are kept
+    with safe_open(best / "adapter_model.safetensors", "pt") as saved:
+        kept = {name.replace(".weight", ".default.weight"): saved.get_tensor(name).float() for name in saved.keys()}  # noqa: SIM118
+    same = [torch.equal(weights[name], value) for name, value in kept.items() if name in weights]
+    assert same
+    assert all(same)
+    assert metrics["eval_loss"] > 0
 
 
 def test_shares_are_learned_in_the_place_of_one_expert(llama: Path, tmp_path: Path) -> None:
@@ -179,8 +249,8 @@ def test_shares_are_learned_in_the_place_of_one_expert(llama: Path, tmp_path: Pa
         row.model_copy(update={"targets": {"math": 0.5, "law": 0.5}}) if row.expert == "law" else row
         for row in ROWS.requests
     ]
-    material = Material(str(llama), TWO, Rows(torn, [], []))
-    folder = train_router_adapter(material, tmp_path, recipe=RECIPE, passes=6, composed=0, say=silent)
+    material = Material(str(llama), TWO, Rows(torn, [], []), PLAN)
+    folder = train_router_adapter(material, tmp_path, say=silent)
     router = OctopusRouter(HFEngine(llama, tokens=TWO, adapter=folder), TWO)
     sure = router.decide("mmmmmmmm41", rewrite="never")
     unsure = router.decide("llllllll41", rewrite="never")
