@@ -48,11 +48,14 @@ def create_octopus_graph(
 
     Raises:
         UnknownExpertError: If the router, a neighbour, a fallback or the allow-list names an expert that is not there.
-        ConfigurationError: If there is no expert, or a name stands twice or is taken by the graph itself.
+        ConfigurationError: If there is no expert, a name stands twice or is taken by the graph itself, or the defaults
+            bound the error of a router that carries no calibration.
     """
     defaults = defaults or OctopusContext()
     by_name = _by_name(experts, router)
     _check_names(by_name, fallback, defaults)
+    if defaults.max_error is not None:
+        router.min_confidence(defaults.max_error)  # an error now, not at the first request
     nodes = Nodes(by_name, router, fallback, defaults)
 
     builder = StateGraph(OctopusState, OctopusContext, input_schema=OctopusInput, output_schema=OctopusState)

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.config import get_config, get_stream_writer
 from langgraph.runtime import get_runtime
-from langgraph.types import Command, Overwrite
+from langgraph.types import Command, Overwrite, interrupt
 
-from octopus_graph.codec import Done
+from octopus_graph.codec import Done, clean
 from octopus_graph.effects import Blocking, Logic
-from octopus_graph.errors import UnknownExpertError
+from octopus_graph.errors import InputError, UnknownExpertError
 from octopus_graph.experts import Expert, ask_in_turn
 from octopus_graph.router import OctopusRouter, RouterDecision
 from octopus_graph.state import Decision, Hop, OctopusContext, OctopusState
@@ -61,24 +61,34 @@ class Nodes:
         messages = state["messages"]
         request = request_of(messages)
         allowed = self._allowed(context)
+        previous = previous_turns(messages, self.router.tokens)
         chosen: RouterDecision = yield Blocking(
-            partial(
-                self.router.decide,
-                request,
-                allowed,
-                previous=previous_turns(messages, self.router.tokens),
-                rewrite=context.rewrite,
-            )
+            partial(self.router.decide, request, allowed, previous=previous, rewrite=context.rewrite)
         )
+        asked: list[AnyMessage] = []
+        unsure = chosen.confidence < self._bar(context) and chosen.expert != self.fallback
+        if unsure and context.when_unsure == "ask" and _resumable():
+            said = _clarified(interrupt(_question(request, chosen)))
+            asked = [AIMessage(_question(request, chosen)["question"]), HumanMessage(said)]
+            named = said.strip() in allowed
+            request = request if named else f"{request}\n{said}"
+            # A second question would be one too many: what is still unclear then is the fallback's.
+            chosen = yield Blocking(
+                partial(
+                    self.router.decide,
+                    request,
+                    [said.strip()] if named else allowed,
+                    previous=previous,
+                    rewrite=context.rewrite,
+                )
+            )
+            unsure = not named and chosen.confidence < self._bar(context) and chosen.expert != self.fallback
         decision = _decision(ROUTE, chosen, request)
-        if chosen.confidence < context.min_confidence and chosen.expert != self.fallback:
-            fallback = self.fallback if self.fallback in allowed else None
-            token = END if fallback is None else self.router.tokens.token(fallback)
-            # The rewrite was made for another expert.
-            decision = Decision({**decision, "expert": fallback, "token": token, "query": request, "rewritten": False})
+        if unsure:
+            decision = self._unsure(decision, request, allowed, context)
         # Overwrite: the channel adds up, and the hops of the turn before must not count against this one's budget.
         update = {"request": request, "hops": Overwrite([])}
-        return _onwards(decision, update, mended(messages))
+        return _onwards(decision, update, [*mended(messages), *asked])
 
     def answer(self, expert: Expert, state: OctopusState) -> Logic[Command[str]]:
         """Has an expert answer, then decides who is asked next."""
@@ -96,7 +106,7 @@ class Nodes:
             query=query,
             rewritten=rewritten,
             answer=answer.text,
-            confidence=decision["confidence"],
+            confidence=_confidence(decision, expert.name),
             top=decision["top"],
             decide_ms=decision["decide_ms"],
             rewrite_ms=decision["rewrite_ms"],
@@ -111,13 +121,15 @@ class Nodes:
             tool_call_id=call["id"],
             additional_kwargs={"message_id": answer.message_id} if answer.message_id else {},
         )
+        if decision["also"]:  # the others answer at this moment; who is asked next nobody decides
+            return _onwards(None, {"hops": [hop]}, [said])
         following = yield from self._next(expert, state, [*state["hops"], hop], context)
         return _onwards(following, {"hops": [hop]}, [said])
 
     def finish(self, state: OctopusState) -> Logic[dict[str, Any]]:
         """Ends a turn: makes one answer of the hops'."""
         yield from ()  # nothing to wait for
-        hops = state["hops"]
+        hops = _in_order(state["hops"], state["decision"])
         match hops:
             case []:
                 message = AIMessage(_abstention(state["decision"]))
@@ -166,6 +178,23 @@ class Nodes:
             candidates.remove(chosen.expert)  # it would be asked the same again: who else?
         return None
 
+    def _bar(self, context: OctopusContext) -> float:
+        """Returns the confidence below which the router counts as unsure of a request."""
+        if context.max_error is None:
+            return context.min_confidence
+        bound = self.router.min_confidence(context.max_error, whole_path=context.max_hops > 1)
+        return max(context.min_confidence, bound)
+
+    def _unsure(self, decision: Decision, request: str, allowed: Sequence[str], context: OctopusContext) -> Decision:
+        """Says who takes a request the router is unsure of. The rewrite was made for another expert, so it goes."""
+        plain = Decision({**decision, "query": request, "rewritten": False})
+        likeliest = [str(name) for name, _ in decision["top"][: context.fan_out]]
+        if context.when_unsure == "fan_out" and len(likeliest) > 1:
+            return Decision({**plain, "also": likeliest[1:]})
+        fallback = self.fallback if self.fallback in allowed else None
+        token = END if fallback is None else self.router.tokens.token(fallback)
+        return Decision({**plain, "expert": fallback, "token": token})
+
     def _context(self) -> OctopusContext:
         """Returns what the caller set, over the graph's defaults."""
         given: Any = get_runtime(OctopusContext).context
@@ -194,6 +223,7 @@ def _decision(by: str, chosen: RouterDecision, request: str) -> Decision:
     return Decision(
         by=by,
         expert=chosen.expert,
+        also=[],
         token=chosen.token,
         query=request if chosen.rewrite is None else chosen.rewrite,
         rewritten=chosen.rewrite is not None,
@@ -212,8 +242,44 @@ def _onwards(decision: Decision | None, update: dict[str, Any], messages: list[A
     update = update | {"decision": decision}
     if decision["expert"] is None:
         return Command(goto=FINISH, update=update | {"messages": messages})
-    call = handoff(decision["expert"], decision["query"])
-    return Command(goto=decision["expert"], update=update | {"messages": [*messages, call]})
+    experts = [decision["expert"], *decision["also"]]
+    return Command(goto=experts, update=update | {"messages": [*messages, handoff(experts, decision["query"])]})
+
+
+def _resumable() -> bool:
+    """Says whether somebody keeps the run while its human thinks: without a checkpointer it could never go on."""
+    return get_config().get("configurable", {}).get("__pregel_checkpointer") is not None
+
+
+def _question(request: str, chosen: RouterDecision) -> dict[str, Any]:
+    """Writes what a run stops with to ask the human."""
+    likeliest = [name.replace("_", " ") for name, _ in chosen.top]
+    return {
+        "question": f"Is this about {' or '.join(likeliest)}? Say more about what you need, or name the expert.",
+        "request": request,
+        "experts": [[name, probability] for name, probability in chosen.top],
+    }
+
+
+def _clarified(said: object) -> str:
+    if not isinstance(said, str) or not said.strip():
+        raise InputError("A run that asked its human goes on with a text: Command(resume='…').")
+    return clean(said)
+
+
+def _confidence(decision: Decision, expert: str) -> float:
+    """Returns the probability of an expert that was asked beside the likeliest one, else that of the decision."""
+    return next(
+        (float(value) for name, value in decision["top"] if name == expert and decision["also"]), decision["confidence"]
+    )
+
+
+def _in_order(hops: Sequence[Hop], decision: Decision) -> list[Hop]:
+    """Puts experts that answered at the same time in the order of their likelihood."""
+    if not decision["also"]:
+        return list(hops)
+    order = [decision["expert"], *decision["also"]]
+    return sorted(hops, key=lambda hop: order.index(hop["expert"]))
 
 
 def _abstention(decision: Decision) -> str:

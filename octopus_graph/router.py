@@ -20,6 +20,7 @@ from octopus_graph.codec import CHATML, CLOSE, OPEN, OUTPUT_BUDGET, V4, Codec, D
 from octopus_graph.engines.base import Engine
 from octopus_graph.errors import AdapterError, ConfigurationError, MissingExtraError, ModelNotFoundError, ParseError
 from octopus_graph.prompt import Segment
+from octopus_graph.risk import Calibration
 from octopus_graph.tokens import END, PAPER_EXPERTS, FunctionalTokens
 
 __all__ = ["OctopusRouter", "Rewrite", "RouterCard", "RouterDecision"]
@@ -29,6 +30,7 @@ Rewrite = Literal["auto", "always", "never"]
 
 SHIPPED = Path(str(files("octopus_graph"))) / "data" / "router"
 CARD = "router.json"
+CALIBRATION = "calibration.json"
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -79,7 +81,13 @@ class OctopusRouter:
     """
 
     def __init__(
-        self, engine: Engine, tokens: FunctionalTokens, codec: Codec = CHATML, *, temperature: float = 1.0
+        self,
+        engine: Engine,
+        tokens: FunctionalTokens,
+        codec: Codec = CHATML,
+        *,
+        temperature: float = 1.0,
+        calibration: Calibration | None = None,
     ) -> None:
         """Puts a router together; `from_pretrained` does it for a model that says itself what it is.
 
@@ -88,11 +96,13 @@ class OctopusRouter:
             tokens: Its functional tokens.
             codec: The prompt format it was trained on.
             temperature: Divides the logits before the softmax.
+            calibration: What it decided on requests kept out of training: thresholds are read from it.
         """
         self.engine = engine
         self.tokens = tokens
         self.codec = codec
         self.temperature = temperature
+        self.calibration = calibration
 
     @classmethod
     def from_pretrained(cls, model: str | Path | None = None, *, format: str | None = None) -> "OctopusRouter":  # noqa: A002
@@ -121,7 +131,13 @@ class OctopusRouter:
             _check_base(folder, card)
             tokens = FunctionalTokens(card.experts)
             engine = HFEngine(weights.resolve(card.base), tokens=tokens, adapter=folder, edges=edge_folders(folder))
-            return cls(engine, tokens, codec_named(card.format), temperature=card.temperature)
+            return cls(
+                engine,
+                tokens,
+                codec_named(card.format),
+                temperature=card.temperature,
+                calibration=read_calibration(folder),
+            )
         if folder is SHIPPED:
             raise ModelNotFoundError(
                 "The shipped router is not in this installation: reinstall octopus-graph, or run make router."
@@ -139,6 +155,23 @@ class OctopusRouter:
     def revision(self) -> str:
         """Names everything a decision depends on: weights, adapter, prompt format and temperature."""
         return f"{self.engine.revision}-{self.codec.name}-{self.temperature:g}"
+
+    def min_confidence(self, max_error: float, *, whole_path: bool = False) -> float:
+        """Returns the confidence of the first decision below which a request is better not answered.
+
+        Args:
+            max_error: The share of all requests that may be answered wrong, such as 0.05.
+            whole_path: Wrong is what has any hop wrong, and not the first one alone.
+
+        Raises:
+            ConfigurationError: If the router carries no calibration.
+        """
+        if self.calibration is None:
+            raise ConfigurationError(
+                f"This router carries no {CALIBRATION}, so max_error means nothing to it: set min_confidence, or train"
+                " the router with octopus-graph train."
+            )
+        return self.calibration.bound(max_error, whole_path=whole_path).min_confidence
 
     def decide(
         self,
@@ -240,6 +273,21 @@ def read_card(folder: Path) -> RouterCard:
     except (OSError, ValueError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise AdapterError(f"{folder.name}/{CARD} is broken ({reason}): train the router again.") from None
+
+
+def read_calibration(folder: Path) -> Calibration | None:
+    """Reads a router folder's `calibration.json`, where there is one.
+
+    Raises:
+        AdapterError: If it is broken.
+    """
+    if not (folder / CALIBRATION).is_file():
+        return None
+    try:
+        return Calibration.model_validate_json((folder / CALIBRATION).read_bytes())
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise AdapterError(f"{folder.name}/{CALIBRATION} is broken ({reason}): train the router again.") from None
 
 
 def _check_base(folder: Path, card: RouterCard) -> None:

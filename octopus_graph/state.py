@@ -36,6 +36,8 @@ class Decision(_Choice):
     """The node that decided: `route`, or the expert that had just answered."""
     expert: str | None
     """The expert to ask; `None` ends the run."""
+    also: list[str]
+    """Experts asked the same at the same time, because the router was not sure."""
 
 
 class Hop(_Choice):
@@ -77,8 +79,22 @@ class OctopusContext(BaseModel):
         default=0.0,
         ge=0.0,
         le=1.0,
-        description="Below it a request goes to the fallback expert or is declined, and a run takes no further hop",
+        description="Below it the router counts as unsure of a request, and a run takes no further hop",
     )
+    max_error: float | None = Field(
+        default=None,
+        gt=0.0,
+        lt=1.0,
+        description="The largest share of requests that may be answered wrong, such as 0.05: the router is unsure"
+        " wherever its calibration says that more would be (whole paths are counted where max_hops allows them)",
+    )
+    when_unsure: Literal["fallback", "fan_out", "ask"] = Field(
+        default="fallback",
+        description="What becomes of a request the router is unsure of: the fallback expert takes it (without one it is"
+        " declined); the likeliest experts all answer; or the run stops and asks the human, who names an expert or says"
+        " more (without a checkpointer a run cannot be taken up again, and fallback holds)",
+    )
+    fan_out: int = Field(default=2, ge=2, le=3, description="How many experts answer with when_unsure: fan_out")
     rewrite: Literal["auto", "always", "never"] = Field(
         default="auto", description="Whether requests are rewritten for the expert; auto leaves it to the router"
     )

@@ -75,9 +75,11 @@ def briefing(messages: Sequence[AnyMessage], hops: Sequence[Hop], query: str, *,
     return [*told, HumanMessage("\n\n".join([*earlier, query]))]
 
 
-def handoff(expert: str, query: str) -> AIMessage:
-    """Writes a decision as a tool call."""
-    return AIMessage("", tool_calls=[ToolCall(name=expert, args={"query": query}, id=f"call_{uuid4().hex}")])
+def handoff(experts: Sequence[str], query: str) -> AIMessage:
+    """Writes a decision as tool calls, one for each expert that is asked."""
+    return AIMessage(
+        "", tool_calls=[ToolCall(name=name, args={"query": query}, id=f"call_{uuid4().hex}") for name in experts]
+    )
 
 
 def pending_call(messages: Sequence[AnyMessage], expert: str) -> ToolCall:

@@ -14,7 +14,7 @@ from octopus_graph.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from octopus_graph.training.check import Findings
-    from octopus_graph.training.data import Request
+    from octopus_graph.training.data import Example
 
 __all__ = ["app"]
 
@@ -37,17 +37,34 @@ def data(context: typer.Context) -> None:
 
 @app.command()
 def stats(files: _Files = None, as_json: options.Json = False) -> None:
-    """Counts requests by expert and by style."""
-    rows = _rows(files)
+    """Counts requests by expert and by style, and those for several experts or none."""
+    from octopus_graph.training.data import Multipart, Request, Unroutable
+
+    found = _rows(files)
+    rows = [row for row in found if isinstance(row, Request)]
+    lengths = Counter(str(len(row.hops)) for row in found if isinstance(row, Multipart))
+    paths, none = dict(sorted(lengths.items())), sum(isinstance(row, Unroutable) for row in found)
     experts, styles = (
         dict(sorted(Counter(names).items()))
         for names in ([row.expert for row in rows], [row.style or "-" for row in rows])
     )
     rewritten = sum(bool(row.rewrite) for row in rows)
     if as_json:
-        emit({"rows": len(rows), "experts": experts, "styles": styles, "rewritten": rewritten})
+        emit(
+            {
+                "rows": len(rows),
+                "experts": experts,
+                "styles": styles,
+                "rewritten": rewritten,
+                "paths": paths,
+                "none": none,
+            }
+        )
         return
     out().print(f"{len(rows):,} requests, {rewritten:,} with a rewrite")
+    if paths or none:
+        counted = ", ".join(f"{count:,} of {length}" for length, count in paths.items()) or "none"
+        out().print(f"paths by their hops: {counted}; {none:,} requests no expert fits")
     for kind, counts in (("experts", experts), ("styles", styles)):
         out().print(f"{kind}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
 
@@ -69,12 +86,14 @@ def check(
     rows = _rows(files)
     try:
         from octopus_graph.training import check as checking
+        from octopus_graph.training.data import OWN_DATA
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "octopus_graph":
             raise
         raise MissingExtraError("train", "Checking data") from error
 
-    evaluation = [text for path in against or () for text in checking.evaluation_texts(path)]
+    sets = [*(against or ()), *([] if files else sorted((OWN_DATA / "validation").glob("*.jsonl")))]
+    evaluation = [text for path in sets for text in checking.evaluation_texts(path)]
     findings = checking.check(rows, evaluation)
     if as_json:
         emit({"clean": findings.clean, **asdict(findings)})
@@ -84,15 +103,15 @@ def check(
         raise typer.Exit(1)
 
 
-def _rows(files: list[Path] | None) -> "list[Request]":
-    from octopus_graph.training.data import Request, own_requests, read_rows
+def _rows(files: list[Path] | None) -> "list[Example]":
+    from octopus_graph.training.data import examples, own_examples
 
-    return [row for path in files for row in read_rows(path, Request)] if files else own_requests()
+    return examples(files) if files else own_examples()
 
 
 def _show(findings: "Findings", limit: float) -> None:
     console = out()
-    console.print(f"{findings.rows:,} requests")
+    console.print(f"{findings.rows:,} rows")
     pairs = {
         "near-duplicates": findings.near_duplicates,
         "label conflicts": findings.conflicts,
@@ -102,5 +121,7 @@ def _show(findings: "Findings", limit: float) -> None:
         console.print(f"{name}: {len(found)}")
         for one, other in found[:SHOWN]:
             console.print(f"  {clip(one)}  {clip(other, 100)}")
+    if not findings.templates:
+        return
     expert, (opening, share) = max(findings.templates.items(), key=lambda item: item[1][1])
     console.print(f"commonest opening: {clip(opening)!r}, {percent(share)} of {expert} (limit {percent(limit)})")

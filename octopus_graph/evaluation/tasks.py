@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from octopus_graph.evaluation.calibration import bound_risk
 from octopus_graph.evaluation.cases import Case, by_source, read_cases
 from octopus_graph.evaluation.contenders import Contender, Embed, Knn, Router, Svm, examples
 from octopus_graph.evaluation.paths import PathFigures, measure_paths
@@ -14,6 +13,7 @@ from octopus_graph.evaluation.rewrites import measure_rewrites
 from octopus_graph.evaluation.robustness import measure_robustness
 from octopus_graph.evaluation.routing import Standing, measure_routing
 from octopus_graph.evaluation.speed import measure_speed
+from octopus_graph.risk import bound_risk
 from octopus_graph.router import OctopusRouter
 from octopus_graph.training.data import OWN_DATA
 from octopus_graph.training.mixture import Rows

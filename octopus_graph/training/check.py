@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from octopus_graph.errors import TrainingError
-from octopus_graph.training.data import Request
+from octopus_graph.training.data import Example, Request
 
 __all__ = ["TEMPLATE_LIMIT", "Findings", "check", "evaluation_texts"]
 
@@ -51,11 +51,11 @@ class Findings:
         return not (self.conflicts or self.overlap or spun)
 
 
-def check(rows: Sequence[Request], evaluation: Sequence[str] = ()) -> Findings:
+def check(rows: Sequence[Example], evaluation: Sequence[str] = ()) -> Findings:
     """Looks through rows.
 
     Args:
-        rows: The requests; those that need an earlier turn are compared together with it.
+        rows: Requests of any kind; those that need an earlier turn are compared together with it.
         evaluation: Texts no row may repeat.
 
     Raises:
@@ -63,7 +63,7 @@ def check(rows: Sequence[Request], evaluation: Sequence[str] = ()) -> Findings:
     """
     if not rows:
         raise TrainingError("There are no rows to check.")
-    texts = [" ".join(_fold(text) for text in (*(turn.request for turn in row.previous), row.request)) for row in rows]
+    texts = [_text(row) for row in rows]
     duplicates: list[tuple[str, str]] = []
     conflicts: list[tuple[str, str]] = []
     overlap: list[tuple[str, str]] = []
@@ -71,9 +71,11 @@ def check(rows: Sequence[Request], evaluation: Sequence[str] = ()) -> Findings:
         if b >= len(texts):
             overlap.append((rows[a].id, evaluation[b - len(texts)]))
         else:
-            found = duplicates if rows[a].expert == rows[b].expert else conflicts
+            found = duplicates if _label(rows[a]) == _label(rows[b]) else conflicts
             found.append((rows[a].id, rows[b].id))
-    return Findings(len(rows), duplicates, conflicts, overlap, _templates(rows))
+    return Findings(
+        len(rows), duplicates, conflicts, overlap, _templates([row for row in rows if isinstance(row, Request)])
+    )
 
 
 def evaluation_texts(path: Path) -> list[str]:
@@ -104,6 +106,15 @@ def evaluation_texts(path: Path) -> list[str]:
 class _Evaluation(BaseModel):
     question: str = ""
     request: str = ""
+
+
+def _text(row: Example) -> str:
+    earlier = [turn.request for turn in row.previous] if isinstance(row, Request) else []
+    return " ".join(_fold(text) for text in (*earlier, row.request))
+
+
+def _label(row: Example) -> tuple[str, ...]:
+    return (row.expert,) if isinstance(row, Request) else row.experts
 
 
 def _fold(text: str) -> str:

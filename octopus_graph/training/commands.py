@@ -8,7 +8,8 @@ from pathlib import Path
 
 from octopus_graph import weights
 from octopus_graph.errors import TrainingError, UnknownExpertError
-from octopus_graph.router import CARD, SHIPPED, OctopusRouter, RouterCard, read_card
+from octopus_graph.risk import Calibration
+from octopus_graph.router import CALIBRATION, CARD, SHIPPED, OctopusRouter, RouterCard, read_calibration, read_card
 from octopus_graph.tokens import PAPER_EXPERTS, FunctionalTokens
 from octopus_graph.training.adapters import Material, publish, train_edge_adapters, train_router_adapter
 from octopus_graph.training.data import (
@@ -23,7 +24,7 @@ from octopus_graph.training.data import (
     own_validation,
     questions,
 )
-from octopus_graph.training.heldout import calibrate, measure_hops, measure_routes
+from octopus_graph.training.heldout import calibrate, hop_outcomes, measure_hops, measure_routes, path_outcomes
 from octopus_graph.training.mixture import Rows, split
 from octopus_graph.training.recipe import Plan
 
@@ -134,6 +135,8 @@ def train_router(
     else:
         _write(fresh / CARD, card.model_copy(update={"temperature": round(temperature, 4)}).model_dump())
     router = OctopusRouter.from_pretrained(fresh)
+    if outcomes := hop_outcomes(router, lessons.unseen):
+        _write(fresh / CALIBRATION, Calibration(hop=tuple(outcomes)).model_dump(mode="json"), indent=None)
     figures = {name: asdict(score) for name, score in measure_routes(router, lessons.unseen).items()}
     training = json.loads((finished / "training.json").read_text(encoding="utf-8"))
     _write(fresh / FIGURES, {"training": training, "routes": figures})
@@ -186,6 +189,11 @@ def train_edges(
     if not lessons.unseen.paths:
         return
     trained = OctopusRouter.from_pretrained(router)
+    if calibration := read_calibration(router):
+        outcomes = tuple(path_outcomes(trained, lessons.unseen))
+        _write(
+            router / CALIBRATION, calibration.model_copy(update={"path": outcomes}).model_dump(mode="json"), indent=None
+        )
     paths = {
         "with_edge_adapters": measure_hops(trained, lessons.unseen.paths),
         "router_alone": measure_hops(trained, lessons.unseen.paths, edges=False),
@@ -198,5 +206,5 @@ def train_edges(
         say(f"{name}: " + ", ".join(f"{kind} {share:.1%}" for kind, share in shares.items()))
 
 
-def _write(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+def _write(path: Path, value: object, indent: int | None = 2) -> None:
+    path.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8")

@@ -20,12 +20,14 @@ from octopus_graph.tokens import PAPER_EXPERTS
 
 __all__ = [
     "OWN_DATA",
+    "Example",
     "Multipart",
     "Question",
     "Request",
     "Unroutable",
     "examples",
     "held_out",
+    "own_examples",
     "own_paragraphs",
     "own_paths",
     "own_requests",
@@ -243,6 +245,11 @@ def own_validation() -> dict[str, list[Request]]:
         name: list(read_rows(OWN_DATA / "validation" / f"{name}.jsonl", Request))
         for name in ("words", "facts", "problems")
     }
+
+
+def own_examples() -> list["Example"]:
+    """Returns all the project's requests: for one expert, for several, and for none."""
+    return [*own_requests(), *own_paths(), *own_unroutable()]
 
 
 def own_paragraphs() -> list[str]:

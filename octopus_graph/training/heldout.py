@@ -2,17 +2,17 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from octopus_graph.codec import Done
-from octopus_graph.router import OctopusRouter
+from octopus_graph.router import OctopusRouter, RouterDecision
 from octopus_graph.tokens import END
 from octopus_graph.training.calibration import expected_calibration_error, fit_temperature
-from octopus_graph.training.data import Multipart
+from octopus_graph.training.data import Multipart, PathHop
 from octopus_graph.training.mixture import Rows
 
-__all__ = ["Score", "calibrate", "measure_hops", "measure_routes"]
+__all__ = ["Score", "calibrate", "hop_outcomes", "measure_hops", "measure_routes", "path_outcomes"]
 
 
 FEWEST = 20  # rows a temperature can be fitted on without making things worse
@@ -74,6 +74,38 @@ def measure_routes(router: OctopusRouter, rows: Rows) -> dict[str, Score]:
     return figures
 
 
+def hop_outcomes(router: OctopusRouter, rows: Rows) -> list[tuple[float, bool]]:
+    """Returns confidence and rightness of first hops, on the half of the rows that no temperature saw."""
+    pairs = [(row.question, row.expert) for row in rows.questions]
+    pairs += [(row.request, row.expert) for row in rows.requests if not row.previous]
+    pairs = [pair for pair in pairs if not _half(pair[0])]
+    decisions = router.decide_many([text for text, _ in pairs])
+    return [
+        (round(each.confidence, 4), each.expert == expert) for each, (_, expert) in zip(decisions, pairs, strict=True)
+    ]
+
+
+def path_outcomes(router: OctopusRouter, rows: Rows) -> list[tuple[float, bool]]:
+    """Returns the confidence of first hops, and whether the whole path after each was right.
+
+    Requests of one part count with those of several in equal numbers: most requests have one.
+    """
+    several = list(rows.paths)
+    single = [row for row in rows.requests if not row.previous and not _half(row.request)][: len(several)]
+    several += [
+        Multipart(
+            id=row.id, request=row.request, hops=(PathHop(expert=row.expert, query=row.request, answer=row.answer),)
+        )
+        for row in single
+    ]
+    outcomes: list[tuple[float, bool]] = []
+    for row in several:
+        walked = list(_walk(router, row, edges=True))
+        right = all(decision.token == wanted for _, decision, wanted in walked)
+        outcomes.append((round(walked[0][1].confidence, 4), right))
+    return outcomes
+
+
 def measure_hops(router: OctopusRouter, rows: Sequence[Multipart], *, edges: bool = True) -> dict[str, float]:
     """Scores whole paths, each decision after the right ones before it.
 
@@ -87,16 +119,20 @@ def measure_hops(router: OctopusRouter, rows: Sequence[Multipart], *, edges: boo
     """
     right: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
-        whole = True
-        for place in range(len(row.hops) + 1):
-            done = [Done(router.tokens.token(hop.expert), hop.query, hop.answer) for hop in row.hops[:place]]
-            adapter = row.hops[place - 1].expert if place and edges else None
-            candidates = [expert for expert in router.experts if not place or expert != row.hops[place - 1].expert]
-            decision = router.decide(row.request, candidates, adapter=adapter, done=done, rewrite="never")
-            last = place == len(row.hops)
-            wanted = END if last else router.tokens.token(row.hops[place].expert)
-            kind = "first_hop" if not place else "end" if last else "later_hop"
-            right[kind].append(decision.token == wanted)
-            whole = whole and decision.token == wanted
-        right["path"].append(whole)
+        hits = [(kind, decision.token == wanted) for kind, decision, wanted in _walk(router, row, edges=edges)]
+        for kind, hit in hits:
+            right[kind].append(hit)
+        right["path"].append(all(hit for _, hit in hits))
     return {kind: sum(values) / len(values) for kind, values in right.items()}
+
+
+def _walk(router: OctopusRouter, row: Multipart, *, edges: bool) -> Iterator[tuple[str, RouterDecision, str]]:
+    """Yields each decision of a path after the right ones before it: its kind, the decision, and the right token."""
+    for place in range(len(row.hops) + 1):
+        done = [Done(router.tokens.token(hop.expert), hop.query, hop.answer) for hop in row.hops[:place]]
+        adapter = row.hops[place - 1].expert if place and edges else None
+        candidates = [expert for expert in router.experts if not place or expert != row.hops[place - 1].expert]
+        decision = router.decide(row.request, candidates, adapter=adapter, done=done, rewrite="never")
+        last = place == len(row.hops)
+        kind = "first_hop" if not place else "end" if last else "later_hop"
+        yield kind, decision, END if last else router.tokens.token(row.hops[place].expert)

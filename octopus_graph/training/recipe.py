@@ -38,10 +38,10 @@ class Recipe(_Section):
     modules: tuple[str, ...] = Field(min_length=1)
     learning_rate: float = Field(gt=0, allow_inf_nan=False)
     token_learning_rate: float = Field(ge=0, allow_inf_nan=False)
-    batch: int = Field(32, gt=0)
-    text_weight: float = Field(0.5, ge=0, allow_inf_nan=False)
-    evaluations: int = Field(0, ge=0)
-    patience: int = Field(2, gt=0)
+    batch: int = Field(default=32, gt=0)
+    text_weight: float = Field(default=0.5, ge=0, allow_inf_nan=False)
+    evaluations: int = Field(default=0, ge=0)
+    patience: int = Field(default=2, gt=0)
     seed: int = 17
 
 
@@ -58,13 +58,13 @@ class Mixture(_Section):
         composed_edge: The same, for each expert's edge.
     """
 
-    passes: int = Field(3, gt=0)
-    asked: float = Field(0.6, ge=0, le=1)
-    with_choices: float = Field(0.5, ge=0, le=1)
-    dressed: float = Field(0.6, ge=0, le=1)
-    pasted: float = Field(0.08, ge=0, le=1)
-    composed: int = Field(500, ge=0)
-    composed_edge: int = Field(40, ge=0)
+    passes: int = Field(default=3, gt=0)
+    asked: float = Field(default=0.6, ge=0, le=1)
+    with_choices: float = Field(default=0.5, ge=0, le=1)
+    dressed: float = Field(default=0.6, ge=0, le=1)
+    pasted: float = Field(default=0.08, ge=0, le=1)
+    composed: int = Field(default=500, ge=0)
+    composed_edge: int = Field(default=40, ge=0)
 
 
 class Plan(_Section):

@@ -148,7 +148,7 @@ class _RouterTrainer(Trainer):
         model.save_pretrained(output_dir or self.args.output_dir, save_embedding_layers=False)
 
     def _load_from_checkpoint(self, *_: Any, **__: Any) -> None:
-        """Leaves the weights to the optimizer's masters; peft would put other parameters in the place of those it trains."""
+        """Does nothing: the optimizer's masters set the weights, and peft would train other parameters from here on."""
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, *_: Any, **__: Any) -> Any:
         ids, kinds = inputs["input_ids"], inputs["kinds"]

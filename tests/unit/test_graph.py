@@ -173,7 +173,7 @@ def test_the_schemas_are_whole() -> None:
 
     assert set(graph.get_input_jsonschema()["properties"]) == {"messages"}
     assert set(graph.get_output_jsonschema()["properties"]) == {"messages", "hops", "request", "decision"}
-    assert set(graph.get_context_jsonschema()["properties"]) == {"max_hops", "min_confidence", "rewrite", "experts"}
+    assert set(graph.get_context_jsonschema()["properties"]) == set(OctopusContext.model_fields)
     assert "expert_ms" in str(graph.get_output_jsonschema())
 
 

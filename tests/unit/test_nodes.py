@@ -15,10 +15,12 @@ from langchain_core.messages import (
 )
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
 
 from octopus_graph.errors import ConfigurationError, ExpertError, InputError, UnknownExpertError
 from octopus_graph.experts import Expert
 from octopus_graph.graph import create_octopus_graph
+from octopus_graph.risk import Calibration
 from octopus_graph.router import OctopusRouter
 from octopus_graph.state import OctopusContext
 from octopus_graph.testing import EchoExpert, Pick, Scene, Script, ScriptedEngine, scripted_router
@@ -550,3 +552,83 @@ async def test_an_expert_may_take_the_state(ask: Ask) -> None:
     result = await ask(compiled(BOTH, experts), "both")
 
     assert result["hops"][1]["answer"] == "both: 4 messages, 1 hops"
+
+
+# Unsure
+
+
+def calibrated(script: Script) -> OctopusRouter:
+    """Of what this router was less than 0.6 sure of, half was wrong."""
+    rows = [(index / 1000, index >= 600 or index % 2 == 0) for index in range(1000)]
+    router = scripted_router(script)
+    router.calibration = Calibration(hop=tuple(rows), path=tuple((sure, right and sure > 0.8) for sure, right in rows))
+    return router
+
+
+async def test_a_bound_on_errors_sets_the_threshold_of_the_first_hop(ask: Ask) -> None:
+    router = calibrated({"hm": Pick("math", confidence=0.4), "": Pick("math", confidence=0.7)})
+    graph = compiled(router, fallback="general")
+    assert path(await ask(graph, "hm", max_hops=1)) == ["math"]
+    assert path(await ask(graph, "hm", max_hops=1, max_error=0.05)) == ["general"]
+    assert path(await ask(graph, "2 + 2", max_hops=1, max_error=0.05)) == ["math"]
+    # Whole paths go wrong more often than their first hops.
+    assert path(await ask(graph, "2 + 2", max_hops=2, max_error=0.05))[0] == "general"
+
+
+async def test_a_bound_needs_a_router_that_carries_a_calibration(ask: Ask) -> None:
+    with pytest.raises(ConfigurationError, match=r"carries no calibration\.json"):
+        await ask(compiled({"": "math"}), "2 + 2", max_error=0.05)
+    with pytest.raises(ConfigurationError, match=r"carries no calibration\.json"):
+        compiled({"": "math"}, defaults=OctopusContext(max_error=0.05))
+
+
+async def test_unsure_of_a_request_the_likeliest_experts_all_answer_it(ask: Ask) -> None:
+    script: Script = {"": [Pick("physics", rewrite="What is hm?", confidence=0.4), "law"]}
+    context = {"min_confidence": 0.5, "when_unsure": "fan_out", "fan_out": 2}
+    result = await ask(compiled(script, remember=True), "hm", THREAD, **context)
+    first, second = sorted(result["hops"], key=lambda hop: hop["expert"] != "physics")
+    assert first["query"] == second["query"] == "hm"
+    assert [first["confidence"], second["confidence"]] == [pytest.approx(value) for _, value in first["top"][:2]]
+    answer = str(result["messages"][-1].text)  # the likeliest comes first, whoever answered first
+    assert answer.startswith("## Physics\n\n[physics] hm\n\n## ")
+    call = next(message for message in result["messages"] if isinstance(message, AIMessage))
+    assert [made["name"] for made in call.tool_calls] == [first["expert"], second["expert"]]
+    assert convert_to_openai_messages(result["messages"])
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "query"), [("law", "law", "hm"), ("it is about forces", "physics", "hm\nit is about forces")]
+)
+async def test_unsure_of_a_request_the_run_asks_its_human_once(said: str, asked: str, query: str, ask: Ask) -> None:
+    script: Script = {"forces": "physics", "": Pick("math", confidence=0.4)}
+    graph = compiled(script, remember=True)
+    context = OctopusContext(min_confidence=0.5, when_unsure="ask", max_hops=1)
+    stopped = await ask(graph, "hm", THREAD, **context.model_dump(exclude_unset=True))
+    (interrupt,) = stopped["__interrupt__"]
+    assert interrupt.value["request"] == "hm"
+    assert interrupt.value["experts"][0] == ["math", pytest.approx(0.4)]
+    assert "Is this about math or" in interrupt.value["question"]
+    result = graph.invoke(Command(resume=said), THREAD, context=context)
+    (hop,) = result["hops"]
+    assert (hop["expert"], hop["query"]) == (asked, query)
+    assert [str(message.text) for message in result["messages"] if isinstance(message, HumanMessage)] == ["hm", said]
+
+
+async def test_a_human_who_does_not_make_it_clearer_leaves_it_to_the_fallback(ask: Ask) -> None:
+    graph = compiled({"": Pick("math", confidence=0.4)}, fallback="general", remember=True)
+    context = OctopusContext(min_confidence=0.5, when_unsure="ask", max_hops=1)
+    await ask(graph, "hm", THREAD, **context.model_dump(exclude_unset=True))
+    assert path(graph.invoke(Command(resume="dunno"), THREAD, context=context)) == ["general"]
+
+
+async def test_what_is_no_text_does_not_answer_the_question(ask: Ask) -> None:
+    graph = compiled({"": Pick("math", confidence=0.4)}, remember=True)
+    context = OctopusContext(min_confidence=0.5, when_unsure="ask", max_hops=1)
+    await ask(graph, "hm", THREAD, **context.model_dump(exclude_unset=True))
+    with pytest.raises(InputError, match="goes on with a text"):
+        graph.invoke(Command(resume={"expert": "law"}), THREAD, context=context)
+
+
+async def test_without_a_checkpointer_nobody_is_asked(ask: Ask) -> None:
+    graph = compiled({"": Pick("math", confidence=0.4)}, fallback="general")
+    assert path(await ask(graph, "hm", min_confidence=0.5, when_unsure="ask", max_hops=1)) == ["general"]

@@ -112,12 +112,12 @@ def test_an_expert_is_told_the_earlier_hops_of_the_run() -> None:
 
 
 def test_a_handoff_is_found_again_by_its_expert() -> None:
-    message = handoff("math", "2 + 2?")
+    message = handoff(["math"], "2 + 2?")
 
     found = pending_call([HumanMessage("2 + 2?"), message], "math")
 
     assert (found["name"], found["args"]) == ("math", {"query": "2 + 2?"})
-    assert found["id"] == message.tool_calls[0]["id"] != handoff("math", "2 + 2?").tool_calls[0]["id"]
+    assert found["id"] == message.tool_calls[0]["id"] != handoff(["math"], "2 + 2?").tool_calls[0]["id"]
 
 
 @pytest.mark.parametrize(

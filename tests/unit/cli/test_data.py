@@ -18,7 +18,14 @@ def rows(tmp_path: Path) -> Path:
 
 def test_stats_counts_experts_and_styles(octopus: Any, rows: Path) -> None:
     counts = json.loads(octopus("data", "stats", rows, "--json").stdout)
-    assert counts == {"rows": 2, "experts": {"law": 1, "math": 1}, "styles": {"-": 1, "terse": 1}, "rewritten": 1}
+    assert counts == {
+        "rows": 2,
+        "experts": {"law": 1, "math": 1},
+        "styles": {"-": 1, "terse": 1},
+        "rewritten": 1,
+        "paths": {},
+        "none": 0,
+    }
     assert octopus("data", "stats", rows).stdout.startswith("2 requests, 1 with a rewrite\nexperts: law 1, math 1\n")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octopus_graph.evaluation.calibration import bound_risk
+from octopus_graph.risk import Calibration, bound_risk
 
 
 @given(
@@ -40,3 +40,16 @@ def test_too_few_rows_for_the_bound_answer_nothing() -> None:
     bound = bound_risk([0.9] * 5, [True] * 5, 0.05)
     assert math.isinf(bound.min_confidence)
     assert bound.coverage == 0
+
+
+def test_a_calibration_bounds_a_hop_and_a_whole_path() -> None:
+    sure = [index / 1000 for index in range(1, 1001)]
+    # Of first hops the least sure tenth is wrong, of whole paths the least sure fifth.
+    hops, paths = ([(value, value > wrong) for value in sure] for wrong in (0.1, 0.2))
+    calibration = Calibration(hop=tuple(hops), path=tuple(paths))
+    assert calibration.bound(0.05).min_confidence == 0.052
+    assert calibration.bound(0.05, whole_path=True).min_confidence == 0.152
+    assert (
+        Calibration(hop=tuple(hops)).bound(0.05, whole_path=True).min_confidence == 0.052
+    )  # of paths nothing is known
+    assert Calibration.model_validate_json(calibration.model_dump_json()) == calibration

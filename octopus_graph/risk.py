@@ -1,0 +1,84 @@
+"""What confidence is worth: a bound on wrong answers in, the threshold that keeps it out.
+
+The bound is conformal risk control (Angelopoulos et al. 2022, arXiv 2208.02814): on requests no training saw, the
+smallest threshold is taken whose share of requests that are both accepted and wrong, corrected for the sample's size,
+stays below the bound. It then holds on average for requests of the same kind, not for each kind by itself.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Bound", "Calibration", "bound_risk"]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A threshold and what it buys.
+
+    Attributes:
+        risk: The most requests, as a share of all, that may go wrong.
+        min_confidence: The threshold: requests below it are not answered; infinite where nothing may be.
+        coverage: The share of the rows that are answered.
+        wrong: The share of all rows that are answered and wrong.
+    """
+
+    risk: float
+    min_confidence: float
+    coverage: float
+    wrong: float
+
+
+def bound_risk(confidence: Sequence[float], right: Sequence[bool], risk: float) -> Bound:
+    """Finds the smallest threshold that keeps the risk.
+
+    Args:
+        confidence: Of the first decision of each row.
+        right: Whether the row was right: that hop, or its whole path.
+        risk: The share of all requests that may be answered wrong, between 0 and 1.
+
+    Example:
+        >>> bound_risk([0.9, 0.8, 0.4, 0.3] * 50, [True, True, True, False] * 50, 0.05).min_confidence
+        0.4
+    """
+    total = len(confidence)
+    # Thresholds from the strictest down: the first that breaks the bound ends the search, as risk only grows.
+    rows = sorted(zip(confidence, right, strict=True), key=lambda row: -row[0])
+    best, covered, best_wrong, wrong, place = math.inf, 0, 0, 0, 0
+    while place < total:
+        value = rows[place][0]
+        while place < total and rows[place][0] == value:
+            wrong += not rows[place][1]
+            place += 1
+        if (wrong + 1) / (total + 1) > risk:
+            break
+        best, covered, best_wrong = value, place, wrong
+    return Bound(risk, best, covered / total if total else 0.0, best_wrong / total if total else 0.0)
+
+
+class Calibration(BaseModel):
+    """`calibration.json` of a router: what it decided on requests kept out of training and of the temperature's fit.
+
+    Attributes:
+        hop: Confidence of the first decision, and whether it was right.
+        path: Confidence of the first decision, and whether the whole path after it was right.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    hop: tuple[tuple[float, bool], ...] = Field(min_length=1)
+    path: tuple[tuple[float, bool], ...] = ()
+
+    def bound(self, risk: float, *, whole_path: bool = False) -> Bound:
+        """Finds the threshold on the first decision that keeps the share of wrong answers.
+
+        Args:
+            risk: That share, of all requests, between 0 and 1.
+            whole_path: Wrong is what has any hop wrong, and not the first one alone.
+        """
+        rows = self.path if whole_path and self.path else self.hop
+        return bound_risk([sure for sure, _ in rows], [right for _, right in rows], risk)
