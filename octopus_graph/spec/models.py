@@ -168,7 +168,7 @@ class GraphSpec(_Section):
         default=OctopusContext(), description="What a run's settings are where the caller says nothing"
     )
     fallback: str | None = Field(
-        default=None, description="The expert that takes requests the router is unsure of; without one they are declined"
+        default=None, description="The expert that takes what the router is unsure of; without one that is declined"
     )
     experts: dict[ExpertName, ExpertSpec] = Field(
         min_length=1, description="The experts by name; the router must know each"
