@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from octopus_graph.cli.output import spinner
@@ -14,16 +15,27 @@ if TYPE_CHECKING:
 __all__ = ["check_experts", "open_graph", "open_router", "outline"]
 
 
-def open_router(graph: str, experts: Sequence[str] | None) -> "tuple[OctopusRouter, Sequence[str]]":
+def open_router(
+    graph: str, experts: Sequence[str] | None, folder: Path | None = None
+) -> "tuple[OctopusRouter, Sequence[str]]":
     """Opens the router of a graph.
 
     Args:
         graph: A file, or the name of a shipped graph.
         experts: The only candidates; `None` for every expert of the graph.
+        folder: A router's folder, in the graph's place; its experts are then all it knows.
 
     Returns:
         The router and its candidates.
     """
+    if folder is not None:
+        from octopus_graph.router import OctopusRouter, read_card
+
+        known = read_card(folder).experts
+        for name in experts or ():
+            if name not in known:
+                raise UnknownExpertError(name, list(known), where="--expert")
+        return OctopusRouter.from_pretrained(folder), list(experts or known)
     from octopus_graph.spec import building, load_spec
 
     spec = load_spec(graph)
@@ -93,8 +105,6 @@ def _compiled(built: "BuiltGraph") -> Any:
 
 def _known(spec: "GraphSpec") -> tuple[str, ...]:
     """Returns the experts of a graph's router, read from its card; a model without one holds the paper's tokens."""
-    from pathlib import Path
-
     from octopus_graph.router import CARD, SHIPPED, read_card
     from octopus_graph.spec.models import EMBEDDED
     from octopus_graph.tokens import PAPER_EXPERTS

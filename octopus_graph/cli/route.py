@@ -1,6 +1,7 @@
 """`octopus-graph route`: which expert a request goes to, for one request or a file of them; no expert is asked."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +25,12 @@ def route(
     out_file: options.Out = None,
     field: options.Field = None,
     graph: options.Graph = "default",
+    router: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="A router's folder, such as train makes, in the graph's place.", show_default=False
+        ),
+    ] = None,
     expert: options.Experts = None,
     rewrite: Annotated[bool, typer.Option("--rewrite", help="Also rewrite the request where that helps.")] = False,
     as_json: options.Json = False,
@@ -38,8 +45,8 @@ def route(
     mode: Rewrite = "auto" if rewrite else "never"
     if batch is None:
         request = question(query)
-        router, names = opening.open_router(graph, expert)
-        decision = router.decide(request, names, rewrite=mode)
+        opened_router, names = opening.open_router(graph, expert, router)
+        decision = opened_router.decide(request, names, rewrite=mode)
         if as_json:
             emit({"request": request} | described(decision, rewritten=rewrite))
         else:
@@ -49,8 +56,8 @@ def route(
     opened: list[tuple[OctopusRouter, Sequence[str] | None]] = []
 
     def answer(rows: Sequence[batches.Row]) -> None:
-        router, names = opened[0]
-        for row, decision in zip(rows, _decide(router, names, [row.request for row in rows], mode), strict=True):
+        opened_router, names = opened[0]
+        for row, decision in zip(rows, _decide(opened_router, names, [row.request for row in rows], mode), strict=True):
             if isinstance(decision, Exception):
                 row.fail(str(decision))
             else:
@@ -60,7 +67,7 @@ def route(
         batch,
         out_file,
         answer,
-        prepare=lambda: opened.append(opening.open_router(graph, expert)),
+        prepare=lambda: opened.append(opening.open_router(graph, expert, router)),
         window=1 if rewrite else WINDOW,
         field_name=field,
         as_json=as_json,

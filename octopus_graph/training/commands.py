@@ -86,7 +86,8 @@ def own_lessons(files: Iterable[Path], experts: Sequence[str] = ()) -> Lessons:
         if name not in chosen:
             raise TrainingError(f"The examples name the expert {name!r}, which is none of {', '.join(chosen)}.")
     if len(chosen) < FEWEST_EXPERTS:
-        raise TrainingError(f"There is only {chosen[0]}" if chosen else "There are no rows" + ": a router needs two.")
+        found = f"There is only {chosen[0]}: a router needs two experts." if chosen else ""
+        raise TrainingError(found or "There are no experts in the rows: a router needs two.")
     learn, unseen = split(
         Rows(
             [row for row in rows if isinstance(row, Request)],

@@ -72,7 +72,8 @@ def router_samples(rows: Rows, tokens: FunctionalTokens, codec: Codec, mixture: 
         samples.append(question_sample(again, tokens, codec, with_choices=with_choices, stop=stop))
     made = compose(rows.requests, min(mixture.composed, len(rows.requests) // 8), seed)
     samples += [multipart_sample(row, tokens, codec, whole=draw.random() < 0.15) for row in [*rows.paths, *made]]
-    samples += [unroutable_sample(row, tokens, codec) for row in rows.unroutable]
+    few = min(len(rows.unroutable), len(rows.requests) // 8)  # a handful of requests must not drown in these
+    samples += [unroutable_sample(row, tokens, codec) for row in draw.sample(rows.unroutable, few)]
     return samples
 
 

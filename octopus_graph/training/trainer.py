@@ -9,9 +9,10 @@ gradient below the lowest trained layer.
 
 import hashlib
 import json
+import sys
 import zipfile
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -296,7 +297,7 @@ def train(
         callbacks=[EarlyStoppingCallback(recipe.patience)] if looks else [],
     )
     last = _last_whole_checkpoint(work)
-    with _disk_errors():
+    with _disk_errors(), redirect_stdout(sys.stderr):  # the Trainer prints its figures; stdout is for ours
         result = trainer.train(resume_from_checkpoint=str(last) if last else None)
     best = {"eval_loss": float(trainer.state.best_metric)} if trainer.state.best_metric is not None else {}
     return {**result.metrics, **best, "steps": trainer.state.global_step}

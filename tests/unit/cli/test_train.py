@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import octopus_graph.training
 from octopus_graph.errors import TrainingError
 from octopus_graph.router import SHIPPED
 from octopus_graph.training.recipe import PLAN
@@ -35,7 +36,7 @@ class Commands:
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
     commands = Commands()
-    monkeypatch.setattr("octopus_graph.training.commands", commands)
+    monkeypatch.setattr(octopus_graph.training, "commands", commands, raising=False)
     return commands
 
 
@@ -153,3 +154,57 @@ def test_without_the_extra_it_says_what_to_install(octopus: Any, data: Path, mon
 
     assert result.exit_code == 1
     assert result.stderr == "Error: Training needs the extra 'train': pip install 'octopus-graph[train]'.\n"
+
+
+TINY = """\
+version: 1
+router: {rank: 4, first_layer: 1, modules: [q_proj, v_proj, down_proj], learning_rate: 0.01, token_learning_rate: 0.02,
+  batch: 8, evaluations: 2}
+edge: {rank: 2, first_layer: 1, modules: [q_proj], learning_rate: 0.01, token_learning_rate: 0, batch: 8}
+mixture: {passes: 4}
+"""
+
+
+def test_a_router_of_ones_own_experts_from_rows_to_a_decision(octopus: Any, llama: Path, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"request": letter * 6 + str(number), "expert": expert}
+        for letter, expert in (("b", "billing"), ("s", "support"))
+        for number in range(60)
+    ]
+    rows += [
+        {"request": f"b{n} s{n}", "hops": [{"expert": "billing", "query": "b"}, {"expert": "support", "query": "s"}]}
+        for n in range(20)
+    ]
+    file, config, place = tmp_path / "mine.jsonl", tmp_path / "tiny.yaml", tmp_path / "router"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    config.write_text(TINY, encoding="utf-8")
+    command = ["train", "all", "--examples", file, "--config", config, "--base", llama]
+    result = octopus(*command, "--out", place, "--work", tmp_path / "work", "--json")
+
+    assert result.exit_code == 0, result.stderr
+    assert set(json.loads(result.stdout)["figures"]) == {"training", "routes", "paths"}
+    decided = json.loads(octopus("route", "--router", place, "bbbbbb77", "--json").stdout)
+    assert (decided["expert"], decided["token"]) == ("billing", "<nexa_0>")
+    assert octopus("route", "--router", place, "--expert", "math", "x").exit_code == 2
+    again = octopus(*command, "--out", place, "--work", tmp_path / "work")
+    assert "finished; nothing to train" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (['{"request": "a", "expert": "one"}', "{"], "mine.jsonl, line 2: this is no JSON object."),
+        (['{"request": "a", "expert": "no name!"}'], "mine.jsonl, line 1: 'no name!' is no name for an expert"),
+        (['{"request": "", "expert": "one"}'], "mine.jsonl, line 1: request: String should have at least 1"),
+        (['{"request": "a", "expert": "one"}'], "There is only one: a router needs two experts."),
+        (['{"request": "a"}'], "There are no experts in the rows: a router needs two."),
+    ],
+)
+def test_rows_that_make_no_router_are_one_line(octopus: Any, tmp_path: Path, lines: list[str], says: str) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    result = octopus("train", "router", "--examples", file, "--out", tmp_path / "router")
+
+    assert result.exit_code == 1
+    assert says in result.stderr
+    assert not (tmp_path / "router").exists()
