@@ -21,6 +21,7 @@ class Task(StrEnum):
     REWRITE = "rewrite"
     CALIBRATION = "calibration"
     ROBUSTNESS = "robustness"
+    ANSWERS = "answers"
     SPEED = "speed"
     ALL = "all"
 
@@ -58,6 +59,7 @@ def evaluate(
     try:
         from octopus_graph.engines.embedding import Encoder
         from octopus_graph.evaluation import tasks
+        from octopus_graph.evaluation.answers import read_outcomes
         from octopus_graph.evaluation.report import write_report
         from octopus_graph.training.commands import rows_of
     except ModuleNotFoundError as error:
@@ -81,6 +83,7 @@ def evaluate(
         learned=learned if baselines else None,
         unseen_paragraphs=unseen.paragraphs,
         embed=Encoder(minilm.prepare()) if baselines else None,
+        outcomes=read_outcomes(data) if data else (),
         say=lambda text: console.print(printable(text)),
     )
     figures = run.run(list(tasks.TASKS) if task is Task.ALL else [task.value])

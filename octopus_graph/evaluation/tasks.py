@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from octopus_graph.evaluation.answers import OUTCOMES, Outcome, measure_answers, small
 from octopus_graph.evaluation.cases import Case, by_source, read_cases
 from octopus_graph.evaluation.contenders import Contender, Embed, Knn, Router, Svm, examples
 from octopus_graph.evaluation.paths import PathFigures, measure_paths
@@ -15,7 +16,7 @@ from octopus_graph.evaluation.routing import Standing, measure_routing
 from octopus_graph.evaluation.speed import measure_speed
 from octopus_graph.risk import bound_risk
 from octopus_graph.router import OctopusRouter
-from octopus_graph.training.data import OWN_DATA
+from octopus_graph.training.data import OWN_DATA, held_out
 from octopus_graph.training.mixture import Rows
 
 __all__ = ["TASKS", "Evaluation", "files_cases", "held_out_cases", "own_cases"]
@@ -34,6 +35,7 @@ class Evaluation:
         unseen_paragraphs: For pasting in front of requests.
         embed: The sentence encoder, where there is one.
         say: Hears what goes on, a line at a time.
+        outcomes: Recorded answers of models, for the task `answers`.
     """
 
     router: OctopusRouter
@@ -42,6 +44,7 @@ class Evaluation:
     unseen_paragraphs: Sequence[str]
     embed: Embed | None
     say: Callable[[str], None]
+    outcomes: Sequence[Outcome] = ()
 
     def run(self, tasks: Sequence[str]) -> dict[str, Any]:
         """Measures, and returns the figures as plain JSON values."""
@@ -124,6 +127,22 @@ class Evaluation:
             for contender in self.contenders
         }
 
+    def answers(self) -> dict[str, Any]:
+        """The right model asked, by recorded outcomes: among all of them, and among the small ones."""
+        if not self.outcomes:
+            return {"skipped": f"--data names no folder with {OUTCOMES}"}
+        learned = [row for row in self.outcomes if not held_out(row.question)]
+        unseen = [row for row in self.outcomes if held_out(row.question)]
+        models = list(self.outcomes[0].correct)
+
+        def decide(questions: Sequence[str]) -> list[str | None]:
+            return [decision.expert for decision in self.router.decide_many(questions)]
+
+        return {
+            name: asdict(measure_answers(decide, learned, unseen, pool))
+            for name, pool in (("all_models", models), ("up_to_9b", small(models)))
+        }
+
     def speed(self) -> dict[str, Any]:
         """What a decision costs."""
         return asdict(measure_speed(self.router, [case.request for case in self.single][:100]))
@@ -135,6 +154,7 @@ TASKS: dict[str, Callable[[Evaluation], dict[str, Any]]] = {
     "rewrite": Evaluation.rewrite,
     "calibration": Evaluation.calibration,
     "robustness": Evaluation.robustness,
+    "answers": Evaluation.answers,
     "speed": Evaluation.speed,
 }
 

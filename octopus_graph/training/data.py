@@ -34,6 +34,7 @@ __all__ = [
     "own_unroutable",
     "own_validation",
     "questions",
+    "read_json_lines",
     "read_rows",
 ]
 
@@ -52,6 +53,7 @@ class _Row(BaseModel):
 
 
 Row = TypeVar("Row", bound=_Row)
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Previous(BaseModel):
@@ -190,7 +192,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
 
 
-def _validated(kind: type[Row], raw: str | dict[str, object], path: Path, number: int) -> Row:
+def _validated(kind: type[Model], raw: str | dict[str, object], path: Path, number: int) -> Model:
     try:
         return kind.model_validate_json(raw) if isinstance(raw, str) else kind.model_validate(raw)
     except ValidationError as error:
@@ -208,12 +210,24 @@ def read_rows(path: Path, kind: type[Row], experts: Iterable[str] = PAPER_EXPERT
             file and line.
     """
     known = set(experts)
-    for number, line in _lines(path):
-        row = _validated(kind, line, path, number)
+    for number, row in _numbered(path, kind):
         for expert in row.experts:
             if expert not in known:
                 raise TrainingError(f"{path.name}, line {number}: unknown expert {expert!r}.")
         yield row
+
+
+def read_json_lines(path: Path, kind: type[Model]) -> Iterator[Model]:
+    """Reads a JSONL file of any shape row by row.
+
+    Raises:
+        TrainingError: If the file is missing or a line does not have the shape; the message names file and line.
+    """
+    return (row for _, row in _numbered(path, kind))
+
+
+def _numbered(path: Path, kind: type[Model]) -> Iterator[tuple[int, Model]]:
+    return ((number, _validated(kind, line, path, number)) for number, line in _lines(path))
 
 
 def held_out(text: str) -> bool:
