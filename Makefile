@@ -22,11 +22,11 @@ $(DEV_READY): pyproject.toml constraints.txt
 	@.ci/venv.sh all,dev
 	@touch $(RUN_READY) $@
 
-.PHONY: help run test test-unit test-slow lint format router bench clean
+.PHONY: help run test test-unit test-slow lint format router semantic-router bench clean
 
 help: ## show this list
 	@echo 'Usage: make <target>'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(RUN_READY) ## ask the graph one question: make run Q="..."
 	@$(BIN)/octopus-graph ask --rewrite always -- "$$OCTOPUS_GRAPH_QUESTION"
@@ -57,6 +57,9 @@ format: $(DEV_READY) ## format the code and mend what ruff can mend
 router: $(DEV_READY) ## train the shipped adapters anew: the router, then the edges
 	$(BIN)/octopus-graph train router
 	$(BIN)/octopus-graph train edges
+
+semantic-router: ## make the environment of the baseline semantic-router, for evaluate
+	@python3 -m venv build/semantic-router && build/semantic-router/bin/pip install -q semantic-router==1.1.1
 
 bench: $(DEV_READY) ## run the benchmarks
 	$(BIN)/python -m benchmarks

@@ -33,6 +33,15 @@ def ask(
         float | None,
         typer.Option(min=0, max=1, help="Below it a question is not routed [default: the graph's]", show_default=False),
     ] = None,
+    max_error: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="The share of questions that may be answered wrong: sets --min-confidence [default: the graph's]",
+            show_default=False,
+        ),
+    ] = None,
     rewrite: Annotated[
         Literal["auto", "always", "never"] | None,
         typer.Option(help="Whether questions are rewritten for the expert [default: the graph's]", show_default=False),
@@ -47,7 +56,8 @@ def ask(
     is done all the same, and the exit code is 1.
     """
     one_of(query, batch, out_file, field)
-    settings = {"max_hops": max_hops, "min_confidence": min_confidence, "rewrite": rewrite, "experts": expert}
+    settings = {"max_hops": max_hops, "min_confidence": min_confidence, "max_error": max_error}
+    settings |= {"rewrite": rewrite, "experts": expert}
     given = {name: value for name, value in settings.items() if value is not None}
     if batch is None:
         request = question(query)

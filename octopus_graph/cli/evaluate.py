@@ -7,10 +7,14 @@ from typing import Annotated
 import typer
 
 from octopus_graph.cli import options
+from octopus_graph.cli.opening import asking
 from octopus_graph.cli.output import emit, err, out, percent, printable
 from octopus_graph.errors import MissingExtraError
 
 __all__ = ["evaluate"]
+
+
+SEMANTIC_ROUTER = Path("build/semantic-router/bin/python")  # make semantic-router
 
 
 class Task(StrEnum):
@@ -49,12 +53,30 @@ def evaluate(
     ] = Path("build/evaluation"),
     choices: Annotated[bool, typer.Option("--choices", help="Put the choices of a row below its question.")] = False,
     baselines: Annotated[bool, typer.Option(help="Train the baselines and measure them too.")] = True,
+    graph: Annotated[
+        str | None,
+        typer.Option(
+            "--graph",
+            "-g",
+            metavar="FILE|NAME",
+            help="answers: ask this graph's experts the cases that carry an answer, 5-shot.",
+            show_default=False,
+        ),
+    ] = None,
+    semantic_router: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PYTHON",
+            help=f"A Python that has semantic-router, a further baseline [default: {SEMANTIC_ROUTER}, if it is there]",
+            show_default=False,
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Measures a router: JSON and one page of HTML with the plots.
 
     A case is a JSON object with request (or question) and expert, or hops; without either it is one that no expert
-    fits.
+    fits. With choices and answer it is a question of multiple choice.
     """
     try:
         from octopus_graph.engines.embedding import Encoder
@@ -71,9 +93,11 @@ def evaluate(
 
     console = err()
     opened = OctopusRouter.from_pretrained(router)
+    if semantic_router is None and SEMANTIC_ROUTER.exists():
+        semantic_router = SEMANTIC_ROUTER
     learned, unseen = rows_of(data)
     cases = (
-        tasks.files_cases(files, opened.experts, choices=choices)
+        tasks.files_cases(files, opened.experts, choices=choices or bool(graph))
         if files
         else [*tasks.own_cases(opened.experts), *tasks.held_out_cases(unseen)]
     )
@@ -84,6 +108,8 @@ def evaluate(
         unseen_paragraphs=unseen.paragraphs,
         embed=Encoder(minilm.prepare()) if baselines else None,
         outcomes=read_outcomes(data) if data else (),
+        ask=asking(graph, opened) if graph else None,
+        semantic_router=semantic_router,
         say=lambda text: console.print(printable(text)),
     )
     figures = run.run(list(tasks.TASKS) if task is Task.ALL else [task.value])
@@ -94,4 +120,6 @@ def evaluate(
     for name, standing in figures.get("routing", {}).get("contenders", {}).items():
         for source, rates in standing["sources"].items():
             out().print(f"{name}, {source}: {percent(rates['accuracy']['value'])} of {rates['rows']:,}")
+    if five := figures.get("answers", {}).get("five_shot"):
+        out().print(f"experts, 5-shot: {percent(five['right']['value'])} of {five['questions']:,}")
     out().print(f"The report is {page}")

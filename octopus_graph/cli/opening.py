@@ -1,6 +1,6 @@
 """Graph files opened: as a router, as a graph that runs, or as one that only shows its shape."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from octopus_graph.router import OctopusRouter
     from octopus_graph.spec import BuiltGraph, GraphSpec
 
-__all__ = ["check_experts", "open_graph", "open_router", "outline"]
+__all__ = ["asking", "check_experts", "open_graph", "open_router", "outline"]
 
 
 def open_router(
@@ -61,6 +61,22 @@ def open_graph(graph: str, experts: Sequence[str] | None, *, dry_run: bool) -> A
     check_experts(spec, experts)
     with _loading(spec):
         return _compiled(build_graph(spec, dry_run=dry_run))
+
+
+def asking(graph: str, router: "OctopusRouter") -> Callable[[str, str], str]:
+    """Opens a graph's experts to be asked one at a time, by name."""
+    from octopus_graph.effects import run
+    from octopus_graph.spec import build_graph, load_spec
+
+    built = build_graph(load_spec(graph), router=router)
+    experts = {expert.name: expert for expert in built.experts}
+
+    def ask(name: str, prompt: str) -> str:
+        if name not in experts:
+            raise UnknownExpertError(name, list(experts), where="--graph")
+        return run(experts[name].ask(prompt)).text
+
+    return ask
 
 
 def outline(spec: "GraphSpec") -> Any:

@@ -12,6 +12,8 @@ from octopus_graph.training.data import PathHop, Previous
 
 __all__ = ["Case", "by_source", "read_cases"]
 
+_LETTERS = "ABCDEFGHIJ"
+
 
 class Case(BaseModel):
     """One request and what is right for it.
@@ -24,6 +26,9 @@ class Case(BaseModel):
         source: Where it comes from; the file's name unless the row says it.
         style: The slice it counts in beside its source.
         rewrite: A good rewrite, where there is one.
+        subject: Of a multiple-choice question: those of one subject are asked alike.
+        answer: Its right choice: a letter, or (as MMLU has it) a number from 0.
+        choices: Its choices, a line each with its letter; a list of them is written so.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -35,6 +40,9 @@ class Case(BaseModel):
     source: str = ""
     style: str = ""
     rewrite: str = ""
+    subject: str = ""
+    answer: str = ""
+    choices: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -46,6 +54,11 @@ class Case(BaseModel):
         for name in ("question", "query"):
             if "request" not in found and name in found:
                 found["request"] = found.pop(name)
+        if isinstance(number := found.get("answer"), int) and 0 <= number < len(_LETTERS):
+            found["answer"] = _LETTERS[number]
+        if isinstance(choices := found.get("choices"), list):
+            listed: list[Any] = choices  # pyright: ignore[reportUnknownVariableType]
+            found["choices"] = "\n".join(f"{letter}. {each}" for letter, each in zip(_LETTERS, listed, strict=False))
         return found
 
     @property
@@ -87,9 +100,7 @@ def read_cases(path: Path, experts: Iterable[str], *, choices: bool = False) -> 
         for expert in case.path:
             if expert not in known:
                 raise TrainingError(f"{path.name}, line {number}: unknown expert {expert!r}.")
-        text = case.request
-        if choices and raw.get("choices"):
-            text = f"{text}\n{raw['choices']}"
+        text = f"{case.request}\n{case.choices}" if choices and case.choices else case.request
         cases.append(case.model_copy(update={"request": text, "source": case.source or path.stem}))
     if not cases:
         raise TrainingError(f"{path.name} has no rows.")

@@ -2,13 +2,17 @@
 
 svm     a linear support vector machine over TF-IDF of words and pairs of words
 minilm  the 20 nearest neighbours among embeddings by all-MiniLM-L6-v2
+semantic-router  the package of that name over the same embeddings, in a process and an environment of its own
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportMissingTypeStubs=false, reportUnknownParameterType=false
 # scikit-learn ships no types.
 
+import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,10 +21,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
+from octopus_graph.errors import ConfigurationError
 from octopus_graph.router import OctopusRouter
 from octopus_graph.training.mixture import Rows
 
-__all__ = ["Contender", "Embed", "Guess", "Knn", "Router", "Svm", "examples"]
+__all__ = ["Contender", "Embed", "Guess", "Knn", "Router", "SemanticRouter", "Svm", "examples"]
 
 Embed = Callable[[Sequence[str]], Any]
 """Texts in, an array of shape (texts, dimensions) out."""
@@ -105,6 +110,46 @@ class Knn:
     def guess(self, requests: Sequence[str]) -> list[Guess]:
         """Names the expert of each request."""
         return _likeliest(np.asarray(self._model.predict_proba(self._embed(requests))), self._model.classes_)
+
+
+class SemanticRouter:
+    """The package semantic-router, whose similarity is its confidence."""
+
+    name = "semantic-router"
+
+    def __init__(self, texts: Sequence[str], experts: Sequence[str], embed: Embed, python: Path) -> None:
+        """Remembers texts and their experts.
+
+        Args:
+            texts: The examples.
+            experts: Who they belong to.
+            embed: The sentence encoder.
+            python: The Python that can import semantic-router.
+        """
+        self._known: Any = embed(texts)
+        self._experts = np.asarray(experts)
+        self._embed = embed
+        self._python = python
+
+    def guess(self, requests: Sequence[str]) -> list[Guess]:
+        """Names the expert of each request.
+
+        Raises:
+            ConfigurationError: If the other Python fails.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            given, wanted = Path(folder, "given.npz"), Path(folder, "wanted.npz")
+            np.savez(given, known=self._known, experts=self._experts, asked=self._embed(requests))
+            command = [str(self._python), str(Path(__file__).with_name("semantic_router.py")), str(given), str(wanted)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+            if done.returncode:
+                reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
+                raise ConfigurationError(f"semantic-router cannot be run by {self._python}: {reason}")
+            with np.load(wanted, allow_pickle=False) as found:
+                return [
+                    Guess(str(expert), float(np.clip(score, 0, 1)))
+                    for expert, score in zip(found["experts"], found["scores"], strict=True)
+                ]
 
 
 def _likeliest(shares: Any, classes: Sequence[str]) -> list[Guess]:

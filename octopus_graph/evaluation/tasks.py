@@ -8,7 +8,8 @@ from typing import Any
 
 from octopus_graph.evaluation.answers import OUTCOMES, Outcome, measure_answers, small
 from octopus_graph.evaluation.cases import Case, by_source, read_cases
-from octopus_graph.evaluation.contenders import Contender, Embed, Knn, Router, Svm, examples
+from octopus_graph.evaluation.contenders import Contender, Embed, Knn, Router, SemanticRouter, Svm, examples
+from octopus_graph.evaluation.fewshot import Ask, measure_few_shot
 from octopus_graph.evaluation.paths import PathFigures, measure_paths
 from octopus_graph.evaluation.rewrites import measure_rewrites
 from octopus_graph.evaluation.robustness import measure_robustness
@@ -22,6 +23,8 @@ from octopus_graph.training.mixture import Rows
 __all__ = ["TASKS", "Evaluation", "files_cases", "held_out_cases", "own_cases"]
 
 RISKS = (0.01, 0.02, 0.05, 0.1, 0.2)
+MOST_REWRITES = 150  # of each source: a rewrite takes a second
+MOST_RETYPED = 400  # each is decided five times more
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Evaluation:
         embed: The sentence encoder, where there is one.
         say: Hears what goes on, a line at a time.
         outcomes: Recorded answers of models, for the task `answers`.
+        ask: Asks an expert of a graph, for the task `answers`; `None` for recorded outcomes alone.
+        semantic_router: The Python of an environment that has semantic-router, for that baseline.
     """
 
     router: OctopusRouter
@@ -45,6 +50,8 @@ class Evaluation:
     embed: Embed | None
     say: Callable[[str], None]
     outcomes: Sequence[Outcome] = ()
+    ask: Ask | None = None
+    semantic_router: Path | None = None
 
     def run(self, tasks: Sequence[str]) -> dict[str, Any]:
         """Measures, and returns the figures as plain JSON values."""
@@ -63,6 +70,8 @@ class Evaluation:
             found.append(Svm(texts, experts))
             if self.embed:
                 found.append(Knn(texts, experts, self.embed))
+            if self.embed and self.semantic_router:
+                found.append(SemanticRouter(texts, experts, self.embed, self.semantic_router))
         return found
 
     @cached_property
@@ -97,7 +106,7 @@ class Evaluation:
     def rewrite(self) -> dict[str, Any]:
         """What is sent in the place of what was typed."""
         return {
-            source: asdict(measure_rewrites(self.router, part, self.embed))
+            source: asdict(measure_rewrites(self.router, _spread(part, MOST_REWRITES), self.embed))
             for source, part in by_source(self.single).items()
         }
 
@@ -118,7 +127,7 @@ class Evaluation:
 
     def robustness(self) -> dict[str, Any]:
         """The same request, typed another way."""
-        requests = [case.request for case in self.single][:400]
+        requests = [case.request for case in _spread(self.single, MOST_RETYPED)]
         return {
             contender.name: {
                 way: asdict(kept)
@@ -128,20 +137,24 @@ class Evaluation:
         }
 
     def answers(self) -> dict[str, Any]:
-        """The right model asked, by recorded outcomes: among all of them, and among the small ones."""
-        if not self.outcomes:
-            return {"skipped": f"--data names no folder with {OUTCOMES}"}
-        learned = [row for row in self.outcomes if not held_out(row.question)]
-        unseen = [row for row in self.outcomes if held_out(row.question)]
-        models = list(self.outcomes[0].correct)
+        """The right expert asked: by recorded outcomes of models, and by what the graph's own experts answer."""
 
         def decide(questions: Sequence[str]) -> list[str | None]:
             return [decision.expert for decision in self.router.decide_many(questions)]
 
-        return {
-            name: asdict(measure_answers(decide, learned, unseen, pool))
-            for name, pool in (("all_models", models), ("up_to_9b", small(models)))
-        }
+        figures: dict[str, Any] = {}
+        if self.outcomes:
+            learned = [row for row in self.outcomes if not held_out(row.question)]
+            unseen = [row for row in self.outcomes if held_out(row.question)]
+            models = list(self.outcomes[0].correct)
+            for name, pool in (("all_models", models), ("up_to_9b", small(models))):
+                figures[name] = asdict(measure_answers(decide, learned, unseen, pool))
+        else:
+            figures["skipped"] = f"--data names no folder with {OUTCOMES}"
+        asked = [case for case in self.cases if case.answer]
+        if self.ask and asked:
+            figures["five_shot"] = asdict(measure_few_shot(decide, self.ask, asked))
+        return figures
 
     def speed(self) -> dict[str, Any]:
         """What a decision costs."""
@@ -157,6 +170,11 @@ TASKS: dict[str, Callable[[Evaluation], dict[str, Any]]] = {
     "answers": Evaluation.answers,
     "speed": Evaluation.speed,
 }
+
+
+def _spread(cases: Sequence[Case], most: int) -> Sequence[Case]:
+    """Returns at most so many cases, taken evenly from all of them: files are sorted by expert."""
+    return cases if len(cases) <= most else [cases[place * len(cases) // most] for place in range(most)]
 
 
 def held_out_cases(unseen: Rows) -> list[Case]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octopus_graph.codec import CHATML, FORMATS, V4, Codec, Done, Turn, clean, codec_named, parse, render
+from octopus_graph.codec import CHATML, FORMATS, V4, Codec, Done, Turn, clean, codec_named, parse, quiet, render
 from octopus_graph.errors import ConfigurationError, InputError, ParseError
 
 AWKWARD = st.one_of(
@@ -100,3 +100,24 @@ def test_an_overlong_request_is_refused_and_a_long_one_is_not() -> None:
 def test_an_unknown_format_is_named() -> None:
     with pytest.raises(ConfigurationError, match="'v9'; the formats are v4, chatml"):
         codec_named("v9")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What does NATO do?",
+        "SELECT * FROM users WHERE id = 3 and name is null",
+        "E = MC2",
+        "USA",
+        "ÜBER, élan vital",
+        "12345",
+    ],
+)
+def test_capitals_that_mean_something_stay(text: str) -> None:
+    assert quiet(text) == text
+
+
+def test_a_request_shouted_throughout_is_read_in_small_letters() -> None:
+    (_, request, _) = CHATML.prompt("WHY IS THE SKY BLUE? I NEED IT FOR SCHOOL")
+    assert request.text == "why is the sky blue? i need it for school"
+    assert not request.trusted
