@@ -1,6 +1,7 @@
 """The tasks, with a router that follows a script and baselines that really learn."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from octopus_graph.errors import ConfigurationError
 from octopus_graph.evaluation.cases import Case
-from octopus_graph.evaluation.contenders import Knn, Router, Svm
+from octopus_graph.evaluation.contenders import Knn, Router, SemanticRouter, Svm
 from octopus_graph.evaluation.paths import measure_paths, walk
 from octopus_graph.evaluation.report import write_report
 from octopus_graph.evaluation.rewrites import literals, measure_rewrites
@@ -128,3 +130,33 @@ def test_all_tasks_measure_and_the_page_holds_them(figures: dict[str, Any], tmp_
     assert "<script" not in text
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text()) == json.loads(json.dumps(figures))
     assert sorted(file.name for file in page.parent.iterdir()) == ["evaluation.html", "evaluation.json"]
+
+
+def test_a_python_without_semantic_router_is_named(tmp_path: Path) -> None:
+    texts, experts = [row.request for row in ROWS.requests], [row.expert for row in ROWS.requests]
+    contender = SemanticRouter(texts, experts, embed, Path(sys.executable))
+    with pytest.raises(ConfigurationError, match=r"semantic-router cannot be run by .*No module named"):
+        contender.guess(["a prime integral"])
+
+
+def test_answers_are_asked_of_the_graphs_experts_where_cases_carry_one() -> None:
+    cases = [Case(request="integral?\nA. 1\nB. 2", expert="math", answer="B", source="exam", subject="calculus")]
+    asked: list[str] = []
+
+    def ask(name: str, prompt: str) -> str:
+        asked.append(name)
+        return "B"
+
+    run = Evaluation(
+        router=scripted_router(SCRIPT), cases=cases, learned=None, unseen_paragraphs=[], embed=None, say=print, ask=ask
+    )
+    assert run.run(["answers"])["answers"]["five_shot"]["right"]["value"] == 1.0
+    assert asked == ["math"]
+
+
+def test_a_long_list_of_cases_is_thinned_out_evenly() -> None:
+    cases = [Case(request=f"prime {place}", expert="math", source=str(place // 500)) for place in range(1000)]
+    run = Evaluation(
+        router=scripted_router(SCRIPT), cases=cases, learned=None, unseen_paragraphs=["Lunch."], embed=None, say=print
+    )
+    assert {source: figures["rows"] for source, figures in run.rewrite().items()} == {"0": 150, "1": 150}
