@@ -40,11 +40,13 @@ class Sample:
         target: What follows: segments, each with the loss that emitting it bears (0 for none).
         shares: What the first choice should be like where it is not one token: functional tokens and their shares,
             which add up to 1.
+        subject: The finer field of the request, where it is known.
     """
 
     prompt: Prompt
     target: tuple[tuple[Segment, int], ...]
     shares: tuple[tuple[str, float], ...] = ()
+    subject: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ def question_sample(
     # One of the choices stands in for an answer: the edge router has to see that there is one, not whether it is right.
     lines = [line[3:] for line in row.choices.splitlines() if len(line) > 3] or ["I do not know."]
     step = _Step(row.expert, "", lines[len(row.question) % len(lines)] if stop else None)
-    return _trajectory(codec.prompt(text), [step], tokens, codec, only=only, whole=False)
+    sample = _trajectory(codec.prompt(text), [step], tokens, codec, only=only, whole=False)
+    return replace(sample, subject=row.subject)
 
 
 def multipart_sample(

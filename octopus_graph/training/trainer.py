@@ -41,11 +41,13 @@ class Encoded:
         ids: What is read and emitted.
         kinds: `kinds[i]` is the loss that predicting `ids[i]` bears, 0 for none.
         shares: What the first choice should be like where it is not one token: ids and their shares.
+        subject: The finer field, where it is known.
     """
 
     ids: list[int]
     kinds: list[int]
     shares: tuple[tuple[int, float], ...] = ()
+    subject: str = ""
 
 
 def encode_samples(samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase) -> list[Encoded]:
@@ -61,7 +63,7 @@ def encode_samples(samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase
             kinds += [kind] * len(piece)
         if len(ids) <= MAX_TOKENS:
             shares = tuple((vocabulary[token], share) for token, share in sample.shares)
-            encoded.append(Encoded(ids, kinds, shares))
+            encoded.append(Encoded(ids, kinds, shares, sample.subject))
     return encoded
 
 
@@ -103,6 +105,7 @@ class _Masters(torch.optim.AdamW):
         result = super().step(closure)
         for weight, master in self._pairs:
             weight.copy_(master)
+            weight.grad = None  # the Trainer clears those of the model alone
         return result
 
 
@@ -113,14 +116,16 @@ class _RouterTrainer(Trainer):
         self,
         *,
         function_ids: list[int],
-        text_weight: float,
+        recipe: Recipe,
+        head: torch.nn.Linear | None,
         validation: Mapping[str, Sequence[Encoded]] | None = None,
         **rest: Any,
     ) -> None:
         # The dataset of evaluation is only there to be: `evaluate` goes through the sources itself.
         super().__init__(eval_dataset=_Rows([]) if validation else None, **rest)
         self._function_ids = torch.tensor(function_ids)
-        self._text_weight = text_weight
+        self._recipe = recipe
+        self._head = head
         self._validation = validation or {}
         self.model_accepts_loss_kwargs = False
 
@@ -160,7 +165,8 @@ class _RouterTrainer(Trainer):
         hidden = causal.model(
             inputs_embeds=embeds, attention_mask=inputs["attention_mask"], use_cache=False
         ).last_hidden_state
-        labels, kinds = ids[:, 1:], kinds[:, 1:]
+        labels, kinds_of_all = ids[:, 1:], kinds[:, 1:]
+        kinds = kinds_of_all
         where = kinds > 0
         logits = causal.lm_head(hidden[:, :-1][where]).float()
         labels, kinds, shares = labels[where], kinds[where], inputs["shares"][where.nonzero()[:, 0]]
@@ -178,7 +184,12 @@ class _RouterTrainer(Trainer):
         losses[choice] = cross_entropy(among, target, reduction="none")
         loss = losses[choice].mean()
         if text.any():
-            loss = loss + self._text_weight * losses[text].mean()
+            loss = loss + self._recipe.text_weight * losses[text].mean()
+        subjects = inputs["subjects"]
+        if self._head is not None and (known := subjects >= 0).any():
+            first = (kinds_of_all == CHOICE).int().argmax(-1)[known]
+            named = self._head(hidden[:, :-1][known, first]).float()
+            loss = loss + self._recipe.subject_weight * cross_entropy(named, subjects[known])
         if not torch.isfinite(loss):
             step = self.state.global_step
             raise TrainingError(
@@ -187,7 +198,7 @@ class _RouterTrainer(Trainer):
         return (loss, {"loss": loss}) if return_outputs else loss
 
 
-def _collate(pad: int, function_ids: list[int]) -> Any:
+def _collate(pad: int, function_ids: list[int], subjects: Mapping[str, int]) -> Any:
     def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         length = -(-max(len(sample["input_ids"]) for sample in batch) // 8) * 8
 
@@ -200,6 +211,7 @@ def _collate(pad: int, function_ids: list[int]) -> Any:
                 shares[place, function_ids.index(token)] = share
         return {
             "shares": shares,
+            "subjects": torch.tensor([subjects.get(sample["subject"], -1) for sample in batch]),
             "input_ids": padded([sample["input_ids"] for sample in batch], pad),
             "kinds": padded([sample["kinds"] for sample in batch], 0),
             "attention_mask": padded([[1] * len(sample["input_ids"]) for sample in batch], 0),
@@ -219,7 +231,7 @@ class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self._rows[index]
-        return {"input_ids": row.ids, "kinds": row.kinds, "shares": row.shares}
+        return {"input_ids": row.ids, "kinds": row.kinds, "shares": row.shares, "subject": row.subject}
 
 
 def train(
@@ -259,6 +271,10 @@ def train(
     groups: list[dict[str, Any]] = [{"params": lora, "lr": recipe.learning_rate}]
     if tokens:
         groups.append({"params": tokens, "lr": recipe.token_learning_rate})
+    names = sorted({row.subject for row in rows if row.subject}) if recipe.subject_weight else []
+    head = _subject_head(model, len(names), recipe.seed) if names else None
+    if head is not None:
+        groups.append({"params": list(head.parameters()), "lr": recipe.learning_rate})
     looks = bool(validation) and recipe.evaluations > 0
     if looks:  # the best look is loaded in the end, so each one needs its checkpoint
         save_steps = max(1, -(-len(rows) // recipe.batch) // recipe.evaluations)
@@ -287,12 +303,13 @@ def train(
     )
     trainer = _RouterTrainer(
         function_ids=function_ids,
-        text_weight=recipe.text_weight,
+        recipe=recipe,
+        head=head,
         validation=validation if looks else None,
         model=model,
         args=arguments,
         train_dataset=_Rows(rows),
-        data_collator=_collate(0, function_ids),
+        data_collator=_collate(0, function_ids, {name: place for place, name in enumerate(names)}),
         optimizers=(_Masters(groups), None),
         callbacks=[EarlyStoppingCallback(recipe.patience)] if looks else [],
     )
@@ -301,6 +318,18 @@ def train(
         result = trainer.train(resume_from_checkpoint=str(last) if last else None)
     best = {"eval_loss": float(trainer.state.best_metric)} if trainer.state.best_metric is not None else {}
     return {**result.metrics, **best, "steps": trainer.state.global_step}
+
+
+def _subject_head(model: PeftModel, subjects: int, seed: int) -> torch.nn.Linear:
+    """Makes the head that names a question's subject from the state the choice is made from."""
+    base: Any = model
+    size = base.config.hidden_size
+    start = torch.empty(subjects, size).normal_(0, 0.02, generator=torch.Generator().manual_seed(seed))
+    head = torch.nn.Linear(size, subjects, dtype=base.dtype)
+    with torch.no_grad():
+        head.weight.copy_(start)
+        head.bias.zero_()
+    return head
 
 
 def _last_whole_checkpoint(work: Path) -> Path | None:

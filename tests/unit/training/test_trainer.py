@@ -18,7 +18,7 @@ from octopus_graph.router import OctopusRouter
 from octopus_graph.tokens import PAPER_EXPERTS, FunctionalTokens
 from octopus_graph.training import commands, heldout, trainer
 from octopus_graph.training.adapters import Material, publish, train_edge_adapters, train_router_adapter
-from octopus_graph.training.data import Multipart, PathHop, Request, held_out
+from octopus_graph.training.data import Multipart, PathHop, Question, Request, held_out
 from octopus_graph.training.mixture import Rows, router_samples, split
 from octopus_graph.training.model import with_adapter
 from octopus_graph.training.recipe import Mixture, Plan, Recipe
@@ -256,3 +256,25 @@ def test_shares_are_learned_in_the_place_of_one_expert(llama: Path, tmp_path: Pa
     unsure = router.decide("llllllll41", rewrite="never")
     assert sure.confidence > 0.8
     assert 0.4 < dict(unsure.top)["math"] < 0.6
+
+
+def test_subjects_teach_along_and_leave_nothing_in_the_adapter(llama: Path, tmp_path: Path) -> None:
+    questions = [
+        Question(question=row.request, choices="", expert=row.expert, subject=f"{row.expert}{int(row.id[1:]) % 2}")
+        for row in ROWS.requests
+    ]
+    mixture = PLAN.mixture.model_copy(update={"asked": 1.0})
+    folders = {}
+    for weight in (0.0, 0.5):
+        recipe = RECIPE.model_copy(update={"subject_weight": weight})
+        plan = Plan(version=1, router=recipe, edge=recipe, mixture=mixture)
+        material = Material(str(llama), TWO, Rows([], [], questions), plan)
+        folders[weight] = train_router_adapter(material, tmp_path / str(weight), say=silent)
+    tensors = {}
+    for weight, folder in folders.items():
+        with safe_open(folder / "adapter_model.safetensors", "pt") as saved:
+            tensors[weight] = {name: saved.get_tensor(name) for name in saved.keys()}  # noqa: SIM118
+    assert tensors[0.0].keys() == tensors[0.5].keys()
+    assert any(not torch.equal(value, tensors[0.5][name]) for name, value in tensors[0.0].items())
+    router = OctopusRouter(HFEngine(llama, tokens=TWO, adapter=folders[0.5]), TWO)
+    assert router.decide("mmmmmmmm44", rewrite="never").expert == "math"
