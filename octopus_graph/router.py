@@ -5,7 +5,6 @@ decide = one forward pass, a softmax over the candidates' functional tokens, and
 
 import json
 import math
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from octopus_graph import weights
 from octopus_graph.codec import CHATML, CLOSE, OPEN, OUTPUT_BUDGET, V4, Codec, Done, Turn, clean, codec_named, parse
 from octopus_graph.engines.base import Engine
 from octopus_graph.errors import AdapterError, ConfigurationError, MissingExtraError, ModelNotFoundError, ParseError
+from octopus_graph.literals import trusted
 from octopus_graph.prompt import Segment
 from octopus_graph.risk import Calibration
 from octopus_graph.tokens import END, PAPER_EXPERTS, FunctionalTokens
@@ -31,7 +31,6 @@ Rewrite = Literal["auto", "always", "never"]
 SHIPPED = Path(str(files("octopus_graph"))) / "data" / "router"
 CARD = "router.json"
 CALIBRATION = "calibration.json"
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 class RouterCard(BaseModel):
@@ -221,8 +220,10 @@ class OctopusRouter:
             max_tokens=OUTPUT_BUDGET,
             adapter=edge,
         )
-        sources = [query, *(turn.request for turn in previous), *(hop.answer for hop in done)]
-        text = _faithful(opening + continued, sources)
+        sources = [*(turn.request for turn in previous), *(hop.answer for hop in done)]
+        text = _argument(opening + continued)
+        if text and not trusted(text, query, sources):
+            text = None  # a small model may invent or lose something; what was typed is always right
         return replace(
             decision,
             rewrite=None if text == query else text,
@@ -303,17 +304,10 @@ def _check_base(folder: Path, card: RouterCard) -> None:
         )
 
 
-def _faithful(output: str, sources: Sequence[str]) -> str | None:
-    """Returns the rewrite of an output, or `None` where there is none to be trusted.
-
-    A small model may invent a number. A rewrite that holds one no source holds is dropped: the request as it was typed
-    is always right.
-    """
+def _argument(output: str) -> str | None:
+    """Returns the rewrite an output holds, `None` where there is none."""
     try:
         _, text = parse(output)
     except ParseError:
         return None
-    text = (text or "").removesuffix(CLOSE).strip()
-    known = {number for source in sources for number in _NUMBER.findall(source)}
-    invented = any(number not in known for number in _NUMBER.findall(text))
-    return text if text and not invented else None
+    return (text or "").removesuffix(CLOSE).strip() or None

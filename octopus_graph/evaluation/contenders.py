@@ -70,10 +70,16 @@ class Router:
     def __init__(self, router: OctopusRouter) -> None:
         """Takes it as it is."""
         self._router = router
+        self._known: dict[str, Guess] = {}
 
     def guess(self, requests: Sequence[str]) -> list[Guess]:
-        """Names the expert of each request."""
-        return [Guess(each.expert or "", each.confidence) for each in self._router.decide_many(requests)]
+        """Names the expert of each request; several tasks ask the same ones, and each is decided once."""
+        new = [request for request in dict.fromkeys(requests) if request not in self._known]
+        decided = self._router.decide_many(new) if new else []
+        self._known |= {
+            request: Guess(each.expert or "", each.confidence) for request, each in zip(new, decided, strict=True)
+        }
+        return [self._known[request] for request in requests]
 
 
 class Svm:

@@ -1,6 +1,5 @@
 """The task `rewrite`: what the router sends to an expert in the place of what was typed."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,16 +7,10 @@ import numpy as np
 
 from octopus_graph.evaluation.cases import Case
 from octopus_graph.evaluation.contenders import Embed
+from octopus_graph.literals import literals, survives
 from octopus_graph.router import OctopusRouter
 
-__all__ = ["RewriteFigures", "literals", "measure_rewrites"]
-
-_LITERALS = re.compile(
-    r"(?P<number>\d+(?:[.,]\d+)*)"
-    r"|(?P<quote>[\"“]\S[^\"”\n]{0,80}[\"”])"
-    r"|(?P<code>`[^`\n]+`|\b\w+(?:\.\w+)*\(\)|\b[a-z]+_[a-z_]+\b)"
-    r"|(?P<name>(?<=[a-z,] )[A-Z][a-z]+(?: [A-Z][a-z]+)*)"
-)
+__all__ = ["RewriteFigures", "measure_rewrites"]
 
 
 @dataclass(frozen=True)
@@ -41,14 +34,6 @@ class RewriteFigures:
     milliseconds: float | None
 
 
-def literals(text: str) -> dict[str, list[str]]:
-    """Finds what a rewrite must keep as it is: numbers, quotations, code and names."""
-    found: dict[str, list[str]] = {}
-    for match in _LITERALS.finditer(text):
-        found.setdefault(match.lastgroup or "", []).append(match.group().strip('"“”`'))
-    return found
-
-
 def measure_rewrites(router: OctopusRouter, cases: Sequence[Case], embed: Embed | None = None) -> RewriteFigures:
     """Has every request rewritten where the router wants to, and looks at what became of it.
 
@@ -67,7 +52,7 @@ def measure_rewrites(router: OctopusRouter, cases: Sequence[Case], embed: Embed 
     counts: dict[str, list[bool]] = {}
     for request, rewrite in pairs:
         for kind, found in literals(request).items():
-            counts.setdefault(kind, []).extend(each.lower() in rewrite.lower() for each in found)
+            counts.setdefault(kind, []).extend(survives(kind, each, rewrite) for each in found)
     similarity = None
     if embed and pairs:
         before, after = embed([request for request, _ in pairs]), embed([rewrite for _, rewrite in pairs])

@@ -21,7 +21,7 @@ def main(given: str, wanted: str) -> None:
     """Builds the routes, asks them, and writes what they say."""
     # The folder of this file is first on the path, and the file has the package's name.
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent]
-    from semantic_router import Route
+    from semantic_router import Route  # pyright: ignore[reportAttributeAccessIssue]  # or this very file
     from semantic_router.encoders import DenseEncoder
     from semantic_router.routers import IndexedRouter
 

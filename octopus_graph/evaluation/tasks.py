@@ -112,7 +112,7 @@ class Evaluation:
 
     def calibration(self) -> dict[str, Any]:
         """Confidence, and the thresholds that bound the risk of a hop and of a whole path."""
-        guesses = Router(self.router).guess([case.request for case in self.single])
+        guesses = self.contenders[0].guess([case.request for case in self.single])
         sure = [guess.confidence for guess in guesses]
         right = [guess.expert == case.expert for guess, case in zip(guesses, self.single, strict=True)]
         figures: dict[str, Any] = {
@@ -140,7 +140,7 @@ class Evaluation:
         """The right expert asked: by recorded outcomes of models, and by what the graph's own experts answer."""
 
         def decide(questions: Sequence[str]) -> list[str | None]:
-            return [decision.expert for decision in self.router.decide_many(questions)]
+            return [guess.expert for guess in self.contenders[0].guess(questions)]
 
         figures: dict[str, Any] = {}
         if self.outcomes:

@@ -99,10 +99,11 @@ def test_an_edge_adapter_decides_where_there_is_one_and_the_router_itself_otherw
     ("text", "rewrite"),
     [
         (" ('Differentiate x^3 at x = 2.')", "Differentiate x^3 at x = 2."),
-        (" ('it's cut off", "it's cut off"),
+        (" ('it's x^3 at 2, cut off", "it's x^3 at 2, cut off"),
         ("", None),  # the model closed at once: the request is good as it is
         (" ('')", None),
         (" ('Differentiate x^3 at x = 5.')", None),  # an invented number
+        (" ('Differentiate x^3.')", None),  # a lost one
         (" ('derivative of x^3 when x is 2')", None),  # nothing new
         ("nonsense", None),
     ],

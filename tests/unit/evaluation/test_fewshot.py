@@ -42,7 +42,7 @@ def test_solved_questions_of_the_subject_stand_in_front_and_never_the_question_i
 
     def decide(requests: Sequence[str]) -> list[str | None]:
         assert requests[0] == cases[0].request, "the router reads the question alone"
-        return ["law"] * 7 + ["physics"]
+        return [*["law"] * 7, "physics"]
 
     figures = measure_few_shot(decide, ask, cases)
     assert figures.right.value == 7 / 8
