@@ -4,7 +4,10 @@ r"""The one home of the wire format: what goes into the router and what comes ou
              chatml: <|im_start|>user\n{request}<|im_end|>
     output           <nexa_4> ('Find the derivative of x^3 at x = 2')<nexa_end>    an expert and a rewritten request
                      <nexa_4><nexa_end>                                            an expert, the request as it is
-    after an expert  {prompt}{output}{answer}<|im_end|>  ->  another output, or <nexa_end> alone: done
+    after an expert  {prompt}<nexa_4><nexa_end>{answer}<|im_end|>  ->  another output, or <nexa_end> alone: done
+
+What an expert was asked is not shown to the next decision, only that it was asked and how its answer begins: a rewrite
+that went astray would lead the rest of the path astray with it (docs/log.md, 2026-11-24).
 
 `render` writes outputs for training, `parse` reads them in inference; parse(render(token, text)) gives back any text.
 """
@@ -135,10 +138,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class Done:
-    """A hop already taken in this run: the token, the query sent (`None`: the request as it was) and the answer."""
+    """A hop already taken in this run: the token and the answer."""
 
     token: str
-    query: str | None
     answer: str
 
 
@@ -175,12 +177,7 @@ class Codec:
         parts.append(Segment(quiet(request), budget=REQUEST_BUDGET))
         parts.append(Segment(self.suffix, trusted=True))
         for hop in done:
-            if hop.query is None:
-                parts.append(Segment(hop.token + END, trusted=True))
-            else:
-                parts.append(Segment(hop.token + OPEN, trusted=True))
-                parts.append(Segment(hop.query, budget=OUTPUT_BUDGET))
-                parts.append(Segment(CLOSE + END, trusted=True))
+            parts.append(Segment(hop.token + END, trusted=True))
             parts.append(Segment(hop.answer, budget=ANSWER_BUDGET))
             parts.append(Segment(self.stop, trusted=True))
         return tuple(parts)

@@ -154,7 +154,7 @@ class Nodes:
         candidates = [name for name in self.neighbours(expert) if name in allowed]
         if context.rewrite == "never":  # everybody would be asked the request itself
             candidates = [name for name in candidates if (name, _plain(request)) not in asked]
-        done = [Done(hop["token"], hop["query"] if hop["rewritten"] else None, hop["answer"]) for hop in hops]
+        done = [Done(hop["token"], hop["answer"]) for hop in hops]
         previous = previous_turns(state["messages"], self.router.tokens)
         while candidates:
             chosen: RouterDecision = yield Blocking(

@@ -48,6 +48,14 @@ _Out = Annotated[
 _Base = Annotated[
     str | None, typer.Option(metavar="MODEL", help="The base model [default: the embedded one]", show_default=False)
 ]
+_Start = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="A router of the same experts to go on from, such as the shipped one [default: none]",
+        show_default=False,
+    ),
+]
 _Work = Annotated[Path, typer.Option(metavar="FOLDER", help="Checkpoints; a run that was stopped goes on from here.")]
 
 
@@ -66,6 +74,7 @@ def router(
     out_folder: _Out = None,
     work: _Work = Path("build/router"),
     base: _Base = None,
+    start: _Start = None,
     as_json: options.Json = False,
 ) -> None:
     """Trains functional tokens and LoRA on the base, calibrates them, and measures them on what they have not seen.
@@ -73,7 +82,7 @@ def router(
     What was in --out stays until the new router is finished.
     """
     run = _run(data, examples, config, out_folder, as_json=as_json)
-    run.router(work, base)
+    run.router(work, base, start)
     run.finish(as_json=as_json)
 
 
@@ -106,11 +115,12 @@ def everything(
     out_folder: _Out = None,
     work: _Work = Path("build/training"),
     base: _Base = None,
+    start: _Start = None,
     as_json: options.Json = False,
 ) -> None:
     """Trains a router, then its edges."""
     run = _run(data, examples, config, out_folder, as_json=as_json)
-    run.router(work / "router", base)
+    run.router(work / "router", base, start)
     run.edges(work / "edges", None)
     run.finish(as_json=as_json)
 
@@ -123,10 +133,12 @@ class _Run:
     place: Path
     say: Callable[[str], None]
 
-    def router(self, work: Path, base: str | None) -> None:
+    def router(self, work: Path, base: str | None, start: Path | None) -> None:
         from octopus_graph.weights import EMBEDDED
 
-        self.commands.train_router(self.lessons, self.plan, self.place, work, base=base or EMBEDDED, say=self.say)
+        self.commands.train_router(
+            self.lessons, self.plan, self.place, work, base=base or EMBEDDED, start=start, say=self.say
+        )
 
     def edges(self, work: Path, experts: list[str] | None) -> None:
         self.commands.train_edges(self.lessons, self.plan, self.place, work, experts=experts, say=self.say)

@@ -71,7 +71,7 @@ def walk(router: OctopusRouter, case: Case, *, rewrite: bool = True) -> tuple[tu
         asked.add((decision.expert, decision.rewrite))
         path.append(decision.expert)
         # An expert the row does not ask answers too; what it would say nobody recorded.
-        done.append(Done(decision.token, decision.rewrite, answers.get(decision.expert) or UNKNOWN))
+        done.append(Done(decision.token, answers.get(decision.expert) or UNKNOWN))
     return tuple(path), sure
 
 

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 
 from octopus_graph import weights
 from octopus_graph.codec import CHATML
@@ -22,7 +24,7 @@ from octopus_graph.errors import TrainingError
 from octopus_graph.tokens import FunctionalTokens
 from octopus_graph.training.data import Request
 from octopus_graph.training.mixture import Rows, edge_samples, router_samples
-from octopus_graph.training.model import start_rows, with_adapter
+from octopus_graph.training.model import go_on_from, start_rows, with_adapter
 from octopus_graph.training.recipe import Plan
 from octopus_graph.training.samples import Sample, request_sample
 from octopus_graph.training.trainer import encode_samples, fingerprint, train
@@ -36,6 +38,9 @@ def save_adapter(model: PeftModel, folder: Path, base: str) -> None:
     # The rows of the functional tokens are in the adapter; the embedding table they belong to is the base's.
     model.save_pretrained(str(folder), save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty card
+    # Half the size, whatever the machine trained in; the engine reads it in the type it runs in.
+    file = str(folder / "adapter_model.safetensors")
+    save_file({name: value.to(torch.bfloat16) for name, value in load_file(file).items()}, file, {"format": "pt"})
 
 
 def publish(fresh: Path, place: Path) -> None:
@@ -58,6 +63,7 @@ class Material:
         rows: What to learn from; nothing held out.
         plan: How.
         validation: Requests by source that say when the router's run has learned enough.
+        start: A router's adapter that the run goes on from; `None` for a fresh one.
     """
 
     base: str
@@ -65,6 +71,7 @@ class Material:
     rows: Rows
     plan: Plan
     validation: Mapping[str, Sequence[Request]] = field(default_factory=dict[str, Sequence[Request]])
+    start: Path | None = None
 
 
 def train_router_adapter(material: Material, work: Path, *, say: Callable[[str], None] = print) -> Path:
@@ -96,7 +103,7 @@ def train_router_adapter(material: Material, work: Path, *, say: Callable[[str],
         for sample in router_samples(material.rows, tokens, CHATML, mixture, seed=recipe.seed + index)
     ]
     encoded = encode_samples(samples, tokenizer)
-    place = work / fingerprint(encoded, recipe, material.base)
+    place = work / fingerprint(encoded, recipe, material.base, start=material.start)
     finished = place / "adapter"
     if (finished / "training.json").exists():
         say(f"The adapter in {finished} is finished; nothing to train.")
@@ -106,6 +113,8 @@ def train_router_adapter(material: Material, work: Path, *, say: Callable[[str],
         model, tokenizer, tokens, function_ids, [sample.prompt for sample in samples[:: max(1, len(samples) // 128)]]
     )
     adapted = with_adapter(model, recipe, function_ids)
+    if material.start:
+        go_on_from(adapted, material.start)
     validation = {
         source: encode_samples([_choice(row, tokens) for row in rows], tokenizer)
         for source, rows in material.validation.items()

@@ -107,6 +107,7 @@ def train_router(
     work: Path = Path("build/router"),
     *,
     base: str = weights.EMBEDDED,
+    start: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Trains a router, calibrates it, and measures it on what it has not seen.
@@ -118,12 +119,13 @@ def train_router(
             were trained on.
         work: Checkpoints and results; a run that was stopped is taken up again from here.
         base: The base model.
+        start: The folder of a router of the same experts that the run goes on from.
         say: Hears what goes on, a line at a time.
 
     Raises:
         TrainingError: If an expert has no row, the loss is no number, or a checkpoint cannot be written.
     """
-    material = Material(base, FunctionalTokens(lessons.experts), lessons.learn, plan, lessons.validation)
+    material = Material(base, FunctionalTokens(lessons.experts), lessons.learn, plan, lessons.validation, start)
     finished = train_router_adapter(material, work, say=say)
     fresh = finished.with_name("fresh")
     shutil.rmtree(fresh, ignore_errors=True)

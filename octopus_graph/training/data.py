@@ -67,6 +67,8 @@ class Request(_Row):
     """One request for one expert.
 
     Attributes:
+        rewrite: The request as one sends it to a specialist; empty where it already is that, `None` where nobody wrote
+            one: such a row teaches who is asked and not how.
         targets: How often each expert answers such a request right, where that is known: the router then learns these
             shares in the place of the one expert, and so who is competent and not only who is on topic.
     """
@@ -75,7 +77,7 @@ class Request(_Row):
     request: str = Field(min_length=1)
     previous: tuple[Previous, ...] = ()
     expert: str
-    rewrite: str = ""
+    rewrite: str | None = None
     answer: str = ""
     style: str = ""
     targets: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}

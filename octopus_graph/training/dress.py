@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-__all__ = ["dress", "mistyped", "paste"]
+__all__ = ["dress", "mistyped", "paste", "said"]
 
 _OPENINGS = (
     "pls ",
@@ -34,6 +34,14 @@ _CLOSINGS = (
     " any idea?",
     " ASAP",
 )
+_ANSWER_OPENINGS = (
+    "Sure! ",
+    "Great question! ",
+    "Certainly. Here is a step-by-step explanation: ",
+    "**Answer:** ",
+    "To answer this, we first need to look at the details. ",
+    "As an expert, I would say: ",
+)
 _PASTES = ("{paragraph}\n\n{text}", "{paragraph}\n{text}", "{paragraph} {text}", '"{paragraph}"\n\n{text}')
 _BESIDE = {"a": "sq", "e": "wr", "i": "uo", "o": "ip", "t": "ry", "n": "bm", "s": "ad", "r": "et", "l": "ko", "d": "sf"}
 
@@ -59,6 +67,22 @@ def dress(text: str, draw: random.Random) -> str:
 def paste(text: str, paragraphs: Sequence[str], draw: random.Random) -> str:
     """Puts a paragraph in front of a request, as people do who paste before they ask."""
     return draw.choice(_PASTES).format(paragraph=draw.choice(paragraphs), text=text)
+
+
+def said(expert: str, answer: str, request: str, draw: random.Random) -> str:
+    """Returns an expert's answer as it may come: at times an echo of the request, a mere opening, or nothing at all.
+
+    Who is asked next should hang on what was asked for, and not on how an expert happens to begin.
+    """
+    match draw.randrange(12):
+        case 0:
+            return f"[{expert}] {request}"
+        case 1:
+            return draw.choice(_ANSWER_OPENINGS) + answer
+        case 2:
+            return draw.choice(("", "I do not know.", "Here is what I know of it."))
+        case _:
+            return answer
 
 
 def mistyped(text: str, draw: random.Random) -> str:

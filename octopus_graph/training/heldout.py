@@ -129,7 +129,7 @@ def measure_hops(router: OctopusRouter, rows: Sequence[Multipart], *, edges: boo
 def _walk(router: OctopusRouter, row: Multipart, *, edges: bool) -> Iterator[tuple[str, RouterDecision, str]]:
     """Yields each decision of a path after the right ones before it: its kind, the decision, and the right token."""
     for place in range(len(row.hops) + 1):
-        done = [Done(router.tokens.token(hop.expert), hop.query, hop.answer) for hop in row.hops[:place]]
+        done = [Done(router.tokens.token(hop.expert), hop.answer) for hop in row.hops[:place]]
         adapter = row.hops[place - 1].expert if place and edges else None
         candidates = [expert for expert in router.experts if not place or expert != row.hops[place - 1].expert]
         decision = router.decide(row.request, candidates, adapter=adapter, done=done, rewrite="never")

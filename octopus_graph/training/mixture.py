@@ -4,17 +4,19 @@ Nothing held out is ever drawn from here: rows are filtered by `held_out` before
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from octopus_graph.codec import Codec
 from octopus_graph.tokens import FunctionalTokens
 from octopus_graph.training.data import Multipart, Question, Request, Unroutable, held_out
-from octopus_graph.training.dress import dress, paste
+from octopus_graph.training.dress import dress, paste, said
 from octopus_graph.training.recipe import Mixture
 from octopus_graph.training.samples import (
     Sample,
     compose,
+    compose_alike,
     multipart_sample,
     question_sample,
     request_sample,
@@ -64,17 +66,45 @@ def router_samples(rows: Rows, tokens: FunctionalTokens, codec: Codec, mixture: 
         return paste(text, rows.paragraphs, draw) if rows.paragraphs and draw.random() < mixture.pasted else text
 
     for row in rows.requests:
-        again = row.model_copy(update={"request": dressed(row.request, mixture.dressed)})
-        samples.append(request_sample(again, tokens, codec, stop=draw.random() < 0.2))
+        again = row.model_copy(
+            update={
+                "request": dressed(row.request, mixture.dressed),
+                "answer": said(row.expert, row.answer, row.request, draw),
+            }
+        )
+        samples.append(request_sample(again, tokens, codec, stop=draw.random() < 0.1))
     for row in draw.sample(rows.questions, round(mixture.asked * len(rows.questions))):
         with_choices, stop = draw.random() < mixture.with_choices, draw.random() < 0.05
         again = row.model_copy(update={"question": dressed(row.question, 0.2)})
         samples.append(question_sample(again, tokens, codec, with_choices=with_choices, stop=stop))
-    made = compose(rows.requests, min(mixture.composed, len(rows.requests) // 8), seed)
-    samples += [multipart_sample(row, tokens, codec, whole=draw.random() < 0.15) for row in [*rows.paths, *made]]
+    count = min(mixture.composed, len(rows.requests) // 4)
+    made = [*compose(rows.requests, count, seed), *compose_alike(rows.requests, count // 8, seed)]
+    samples += [
+        _run(row, tokens, codec, draw, dressed=partial(dressed, share=mixture.dressed / 2))
+        for row in [*rows.paths, *made]
+    ]
     few = min(len(rows.unroutable), len(rows.requests) // 8)  # a handful of requests must not drown in these
     samples += [unroutable_sample(row, tokens, codec) for row in draw.sample(rows.unroutable, few)]
     return samples
+
+
+def _run(
+    row: Multipart,
+    tokens: FunctionalTokens,
+    codec: Codec,
+    draw: random.Random,
+    *,
+    dressed: Callable[[str], str] = str,
+    only: str | None = None,
+) -> Sample:
+    """Renders a multi-part request as a run: two of three to its end, the third up to the query of some hop."""
+    hops = tuple(hop.model_copy(update={"answer": said(hop.expert, hop.answer, row.request, draw)}) for hop in row.hops)
+    until = draw.randrange(len(hops)) if draw.random() < 1 / 3 else None
+    if only is not None and until is not None:  # its adapter writes queries for those that come after it
+        after = [place + 1 for place, hop in enumerate(hops[:-1]) if hop.expert == only]
+        until = draw.choice(after) if after else None
+    again = row.model_copy(update={"request": dressed(row.request), "hops": hops})
+    return multipart_sample(again, tokens, codec, until=until, only=only)
 
 
 def edge_samples(
@@ -82,10 +112,10 @@ def edge_samples(
 ) -> list[Sample]:
     """Returns what one expert's edge adapter learns from: every decision made after this expert has answered."""
     draw = random.Random(seed)
+    inside = [row for row in rows.requests if row.expert == expert]
     samples = [
-        request_sample(row, tokens, codec, stop=True, only=expert, whole=draw.random() < 0.3)
-        for row in rows.requests
-        if row.expert == expert
+        request_sample(row, tokens, codec, stop=True, only=expert)
+        for row in draw.sample(inside, min(mixture.alone_edge, len(inside)))
     ]
     asked = [row for row in rows.questions if row.expert == expert]
     samples += [
@@ -94,7 +124,7 @@ def edge_samples(
     ]
     made = compose(rows.requests, mixture.composed_edge, seed, [expert])
     samples += [
-        multipart_sample(row, tokens, codec, whole=draw.random() < 0.15, only=expert)
+        _run(row, tokens, codec, draw, only=expert)
         for row in [*rows.paths, *made]
         if any(hop.expert == expert for hop in row.hops)
     ]

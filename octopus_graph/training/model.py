@@ -3,18 +3,28 @@
 # transformers and peft ship partial types.
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    load_peft_weights,
+    set_peft_model_state_dict,
+)
+from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from octopus_graph.engines.text import encode
+from octopus_graph.errors import TrainingError
 from octopus_graph.prompt import Prompt
 from octopus_graph.tokens import END, FunctionalTokens
 from octopus_graph.training.recipe import Recipe
 
-__all__ = ["start_rows", "with_adapter"]
+__all__ = ["go_on_from", "start_rows", "with_adapter"]
 
 
 @torch.no_grad()
@@ -57,3 +67,22 @@ def with_adapter(model: PreTrainedModel, recipe: Recipe, function_ids: Sequence[
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, config, autocast_adapter_dtype=False)  # type: ignore[return-value]
+
+
+def go_on_from(model: PeftModel, folder: Path) -> None:
+    """Sets a fresh adapter to one that was trained before, so that the run goes on where that one ended.
+
+    Raises:
+        TrainingError: If the folder holds no adapter, or one of another shape.
+    """
+    try:
+        saved = load_peft_weights(str(folder), device="cpu")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise TrainingError(f"{folder.name} holds no adapter to go on from ({error.__class__.__name__}).") from None
+    own: Any = get_peft_model_state_dict(model, save_embedding_layers=False)
+    if {name: value.shape for name, value in saved.items()} != {name: value.shape for name, value in own.items()}:
+        raise TrainingError(
+            f"The adapter in {folder.name} has another rank, other layers or other experts than the recipe: they must"
+            " be the same to go on from it."
+        )
+    set_peft_model_state_dict(model, saved)

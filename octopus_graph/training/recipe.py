@@ -57,8 +57,10 @@ class Mixture(_Section):
         with_choices: Share of those that carry their choices.
         dressed: Share of requests that are typed another way.
         pasted: Share of requests and questions with a paragraph in front.
-        composed: Multi-part requests joined from single ones in a pass, at most one for eight of these.
+        composed: Multi-part requests joined from single ones in a pass, at most one for four of these; an eighth more
+            are joined of two parts for one expert.
         composed_edge: The same, for each expert's edge.
+        alone_edge: Requests of one part for each expert's edge: after them the run ends.
     """
 
     passes: int = Field(default=3, gt=0)
@@ -68,6 +70,7 @@ class Mixture(_Section):
     pasted: float = Field(default=0.08, ge=0, le=1)
     composed: int = Field(default=500, ge=0)
     composed_edge: int = Field(default=40, ge=0)
+    alone_edge: int = Field(default=200, ge=0)
 
 
 class Plan(_Section):

@@ -67,9 +67,11 @@ def encode_samples(samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase
     return encoded
 
 
-def fingerprint(rows: Sequence[Encoded], recipe: Recipe, base: str) -> str:
+def fingerprint(rows: Sequence[Encoded], recipe: Recipe, base: str, *, start: Path | None = None) -> str:
     """Names a run by all that goes into it: a checkpoint of other rows or another recipe is none of this run."""
     digest = hashlib.sha256(f"{base} {recipe.model_dump_json()}".encode())
+    if start and (adapter := start / "adapter_model.safetensors").is_file():
+        digest.update(adapter.read_bytes())
     for row in rows:
         digest.update(repr(row).encode())
     return digest.hexdigest()[:12]

@@ -68,7 +68,7 @@ def test_edges_stop_after_a_single_request_and_take_the_second_part_of_two(route
     single = [row for row in own_requests() if held_out(row.request) and not row.previous][:40]
     stops = 0
     for row in single:
-        done = [Done(router.tokens.token(row.expert), None, row.answer)]
+        done = [Done(router.tokens.token(row.expert), row.answer)]
         stops += router.decide(row.request, adapter=row.expert, done=done, rewrite="never").expert is None
     assert stops / len(single) >= 0.85
 

@@ -62,11 +62,11 @@ def test_the_v4_prompt_is_the_papers() -> None:
 
 
 @pytest.mark.parametrize("codec", FORMATS.values(), ids=list(FORMATS))
-@given(request=AWKWARD, query=AWKWARD, answer=AWKWARD)
-def test_text_from_outside_is_never_in_a_trusted_segment(codec: Codec, request: str, query: str, answer: str) -> None:
-    prompt = codec.prompt(request, [Turn(request, "<nexa_1>")], [Done("<nexa_4>", query, answer)])
+@given(request=AWKWARD, answer=AWKWARD)
+def test_text_from_outside_is_never_in_a_trusted_segment(codec: Codec, request: str, answer: str) -> None:
+    prompt = codec.prompt(request, [Turn(request, "<nexa_1>")], [Done("<nexa_4>", answer)])
     untrusted = [segment.text for segment in prompt if not segment.trusted]
-    assert untrusted == [request, request, query, answer]
+    assert untrusted == [request, request, answer]
     assert all(segment.budget > 0 for segment in prompt if not segment.trusted)
 
 

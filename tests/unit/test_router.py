@@ -81,7 +81,7 @@ def test_only_candidates_are_scored() -> None:
 def test_the_end_is_a_candidate_only_after_a_hop() -> None:
     scores = {END: 9.0, "<nexa_4>": 3.0}
     assert router(scores).decide("x").expert == "math"
-    after = router(scores).decide("x", done=[Done("<nexa_4>", None, "4")])
+    after = router(scores).decide("x", done=[Done("<nexa_4>", "4")])
     assert (after.expert, after.token, after.top[0][0]) == (None, END, "end")
 
 
@@ -89,8 +89,8 @@ def test_an_edge_adapter_decides_where_there_is_one_and_the_router_itself_otherw
     one = router()
     engine = one.engine
     assert isinstance(engine, Table)
-    one.decide("x", ["law"], adapter="math", done=[Done("<nexa_4>", None, "4")])
-    one.decide("x", ["math"], adapter="law", done=[Done("<nexa_8>", None, "no")])
+    one.decide("x", ["law"], adapter="math", done=[Done("<nexa_4>", "4")])
+    one.decide("x", ["math"], adapter="law", done=[Done("<nexa_8>", "no")])
     assert [adapter for _, adapter in engine.scored] == ["math", None]
     assert [adapter for _, adapter in engine.completed] == ["math", None]
 
@@ -115,7 +115,7 @@ def test_a_rewrite_is_used_only_if_it_is_to_be_trusted(text: str, rewrite: str |
 def test_numbers_may_come_from_the_turn_before_and_from_an_answer() -> None:
     text = " ('Differentiate x^3 at x = 3.')"
     assert router(text=text).decide("and at 3?", previous=[Turn("derivative of x^3 at x = 2", "<nexa_4>")]).rewrite
-    done = [Done("<nexa_0>", None, "x^3, and x = 3")]
+    done = [Done("<nexa_0>", "x^3, and x = 3")]
     assert router(text=text).decide("differentiate it there", done=done).rewrite
 
 

@@ -59,7 +59,7 @@ def test_the_same_request_scores_the_same_whatever_came_before(engine: HFEngine)
 
 
 def test_each_adapter_scores_its_own_way_and_leaves_the_others_alone(engine: HFEngine) -> None:
-    prompt = CHATML.prompt(QUESTION, (), [Done("<nexa_4>", None, "12")])
+    prompt = CHATML.prompt(QUESTION, (), [Done("<nexa_4>", "12")])
     router = engine.score([prompt], list(TOKENS))
     math, law = (engine.score([prompt], list(TOKENS), adapter=name) for name in ("math", "law"))
     assert len({str(router), str(math), str(law)}) == 3
@@ -68,7 +68,7 @@ def test_each_adapter_scores_its_own_way_and_leaves_the_others_alone(engine: HFE
 
 
 def test_threads_that_name_different_adapters_do_not_disturb_each_other(engine: HFEngine) -> None:
-    prompt = CHATML.prompt(QUESTION, (), [Done("<nexa_4>", None, "12")])
+    prompt = CHATML.prompt(QUESTION, (), [Done("<nexa_4>", "12")])
     names: list[str | None] = [None, "math", "law"]
     expected = {name: engine.score([prompt], list(TOKENS), adapter=name) for name in names}
     wrong: list[str | None] = []

@@ -17,7 +17,7 @@ def test_a_router_folder_says_itself_what_it_is(router_folder: Path) -> None:
     assert list(router.engine.adapters) == ["law", "math"]
     decision = router.decide("2 + 2?")
     assert decision.expert in PAPER_EXPERTS
-    after = router.decide("2 + 2?", adapter="math", done=[Done("<nexa_4>", None, "4")], rewrite="never")
+    after = router.decide("2 + 2?", adapter="math", done=[Done("<nexa_4>", "4")], rewrite="never")
     assert after.expert in (*PAPER_EXPERTS, None)
 
 

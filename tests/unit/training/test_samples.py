@@ -15,6 +15,7 @@ from octopus_graph.training.samples import (
     TEXT,
     Sample,
     compose,
+    compose_alike,
     multipart_sample,
     question_sample,
     request_sample,
@@ -41,16 +42,28 @@ def text(sample: Sample) -> str:
     return "".join(segment.text for segment in sample.prompt) + "".join(segment.text for segment, _ in sample.target)
 
 
-def test_a_request_is_routed_rewritten_and_ended() -> None:
-    assert emitted(request_sample(REQUEST, TOKENS, CHATML, stop=True)) == [
+def test_a_request_is_routed_and_rewritten() -> None:
+    assert emitted(request_sample(REQUEST, TOKENS, CHATML, stop=False)) == [
         ("<nexa_4>", CHOICE),
         (" ('", TEXT),
         ("Derive x^3.", TEXT),
         ("')<nexa_end>", TEXT),
+    ]
+
+
+def test_a_request_is_ended_after_its_answer_whatever_it_was_rewritten_to() -> None:
+    assert emitted(request_sample(REQUEST, TOKENS, CHATML, stop=True)) == [
+        ("<nexa_4>", CHOICE),
+        (END, 0),
         ("3x^2.", 0),
         ("<|im_end|>", 0),
         (END, HOP),
     ]
+
+
+def test_a_request_whose_rewrite_nobody_wrote_teaches_the_choice_alone() -> None:
+    row = Request(id="m", request="derive x^3 pls", expert="math")
+    assert emitted(request_sample(row, TOKENS, CHATML, stop=False)) == [("<nexa_4>", CHOICE)]
 
 
 def test_a_request_that_needs_no_rewrite_is_closed_at_once() -> None:
@@ -60,7 +73,7 @@ def test_a_request_that_needs_no_rewrite_is_closed_at_once() -> None:
 
 def test_a_whole_run_reads_as_the_prompts_of_its_decisions_do() -> None:
     whole = text(multipart_sample(TWO, TOKENS, CHATML))
-    done = [Done(TOKENS.token(hop.expert), hop.query, hop.answer) for hop in TWO.hops]
+    done = [Done(TOKENS.token(hop.expert), hop.answer) for hop in TWO.hops]
     for hops in range(3):
         prompt = "".join(segment.text for segment in CHATML.prompt(TWO.request, (), done[:hops]))
         assert whole.startswith(prompt)
@@ -72,15 +85,33 @@ def test_a_follow_up_carries_the_turn_before() -> None:
     assert request_sample(row, TOKENS, CHATML, stop=False).prompt == prompt
 
 
-def test_an_edge_learns_only_what_follows_its_own_answer() -> None:
-    losses = [loss for _, loss in emitted(multipart_sample(TWO, TOKENS, CHATML, only="math"))]
-    tokens = [(piece, loss) for piece, loss in emitted(multipart_sample(TWO, TOKENS, CHATML, only="math")) if loss]
-    assert tokens[0] == ("<nexa_6>", HOP)
-    assert tokens[-1] == ("')<nexa_end>", TEXT)
-    assert losses[-1] == 0  # whether to end after history is history's to learn
-    assert [piece for piece in emitted(multipart_sample(TWO, TOKENS, CHATML, only="history")) if piece[1]] == [
-        (END, HOP)
+def test_a_run_up_to_a_hop_ends_with_its_query() -> None:
+    assert emitted(multipart_sample(TWO, TOKENS, CHATML, until=1)) == [
+        ("<nexa_4>", CHOICE),
+        (END, 0),
+        ("3x^2.", 0),
+        ("<|im_end|>", 0),
+        ("<nexa_6>", HOP),
+        (" ('", TEXT),
+        ("Who found calculus?", TEXT),
+        ("')<nexa_end>", TEXT),
     ]
+
+
+@pytest.mark.parametrize(
+    ("only", "until", "learned"),
+    [
+        ("math", None, [("<nexa_6>", HOP)]),  # whether to end after history is history's to learn
+        ("history", None, [(END, HOP)]),
+        ("math", 1, [("<nexa_6>", HOP), (" ('", TEXT), ("Who found calculus?", TEXT), ("')<nexa_end>", TEXT)]),
+        ("math", 0, []),
+    ],
+)
+def test_an_edge_learns_only_what_follows_its_own_answer(
+    only: str, until: int | None, learned: list[tuple[str, int]]
+) -> None:
+    sample = multipart_sample(TWO, TOKENS, CHATML, only=only, until=until)
+    assert [piece for piece in emitted(sample) if piece[1]] == learned
 
 
 def test_a_question_may_carry_its_choices() -> None:
@@ -124,7 +155,7 @@ def test_what_no_expert_fits_is_anybodys() -> None:
 
 def test_three_parts_are_joined_too_and_no_neighbouring_two_are_of_one_expert() -> None:
     rows = [
-        Request(id=f"{expert}{index}", request=f"{expert} {index}?", expert=expert)
+        Request(id=f"{expert}{index}", request=f"About {expert} {index}?", expert=expert)
         for expert in ("math", "law", "history")
         for index in range(5)
     ]
@@ -133,5 +164,23 @@ def test_three_parts_are_joined_too_and_no_neighbouring_two_are_of_one_expert() 
     for row in made:
         experts = [hop.expert for hop in row.hops]
         assert all(a != b for a, b in pairwise(experts))
-        places = [row.request.index(hop.query) for hop in row.hops]
+        places = [row.request.index(hop.query.rstrip("?")) for hop in row.hops]
         assert places == sorted(places)
+
+
+def test_two_parts_for_one_expert_are_one_hop() -> None:
+    rows = [Request(id=f"m{index}", request=f"sum {index}?", expert="math", answer="1") for index in range(4)]
+    made = compose_alike([*rows, Request(id="l", request="tort?", expert="law")], 10, seed=3)
+    assert len(made) == 10
+    assert all([hop.expert for hop in row.hops] == ["math"] and row.request.count("sum") == 2 for row in made)
+    assert compose_alike(rows[:1], 10, seed=3) == []
+
+
+def test_a_part_in_mid_sentence_begins_small_unless_with_a_name() -> None:
+    rows = [
+        Request(id="a", request="What is pi?", expert="math"),
+        Request(id="b", request="Newton or Leibniz?", expert="history"),
+    ]
+    texts = {row.request for row in compose(rows, 200, seed=5)}
+    assert "Newton or Leibniz, and what is pi" in texts
+    assert "What is pi, and Newton or Leibniz" in texts
