@@ -55,8 +55,7 @@ format: $(DEV_READY) ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 
 router: $(DEV_READY) ## train the shipped adapters anew: the router, then the edges
-	$(BIN)/octopus-graph train router
-	$(BIN)/octopus-graph train edges
+	$(BIN)/octopus-graph train all
 
 semantic-router: ## make the environment of the baseline semantic-router, for evaluate
 	@python3 -m venv build/semantic-router && build/semantic-router/bin/pip install -q semantic-router==1.1.1

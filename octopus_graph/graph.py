@@ -55,7 +55,8 @@ def create_octopus_graph(
     by_name = _by_name(experts, router)
     _check_names(by_name, fallback, defaults)
     if defaults.max_error is not None:
-        router.min_confidence(defaults.max_error)  # an error now, not at the first request
+        # An error now, not at the first request.
+        router.min_confidence(defaults.max_error, whole_path=defaults.max_hops > 1)
     nodes = Nodes(by_name, router, fallback, defaults)
 
     builder = StateGraph(OctopusState, OctopusContext, input_schema=OctopusInput, output_schema=OctopusState)

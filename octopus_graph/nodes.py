@@ -25,7 +25,16 @@ from octopus_graph.experts import Expert, ask_in_turn
 from octopus_graph.router import OctopusRouter, RouterDecision
 from octopus_graph.state import Decision, Hop, OctopusContext, OctopusState
 from octopus_graph.tokens import END
-from octopus_graph.turns import briefing, handoff, mended, pending_call, previous_turns, request_of
+from octopus_graph.turns import (
+    briefing,
+    following,
+    handoff,
+    mended,
+    pending_call,
+    previous_turns,
+    repeats,
+    request_of,
+)
 
 __all__ = ["FINISH", "ROUTE", "Nodes"]
 
@@ -149,34 +158,26 @@ class Nodes:
         if len(hops) >= context.max_hops:
             return None
         request = state["request"]
-        asked = {(name, _plain(hop["query"])) for hop in hops for name in (hop["expert"], hop["served_by"])}
+        asked = [(name, hop["query"]) for hop in hops for name in (hop["expert"], hop["served_by"]) if name]
         allowed = self._allowed(context)
         candidates = [name for name in self.neighbours(expert) if name in allowed]
         if context.rewrite == "never":  # everybody would be asked the request itself
-            candidates = [name for name in candidates if (name, _plain(request)) not in asked]
-        done = [Done(hop["token"], hop["answer"]) for hop in hops]
-        previous = previous_turns(state["messages"], self.router.tokens)
-        while candidates:
-            chosen: RouterDecision = yield Blocking(
-                partial(
-                    self.router.decide,
-                    request,
-                    candidates,
-                    adapter=expert.name,
-                    previous=previous,
-                    done=done,
-                    rewrite=context.rewrite,
-                )
-            )
-            decision = _decision(expert.name, chosen, request)
-            if chosen.expert is None:
-                return decision
-            if chosen.confidence < context.min_confidence:
-                return Decision({**decision, "expert": None, "token": END, "query": request, "rewritten": False})
-            if (chosen.expert, _plain(decision["query"])) not in asked:
-                return decision
-            candidates.remove(chosen.expert)  # it would be asked the same again: who else?
-        return None
+            candidates = [name for name in candidates if not repeats(name, request, asked)]
+        decide = partial(
+            self.router.decide,
+            request,
+            adapter=expert.name,
+            previous=previous_turns(state["messages"], self.router.tokens),
+            done=[Done(hop["token"], hop["answer"]) for hop in hops],
+            rewrite=context.rewrite,
+        )
+        chosen = yield from following(decide, candidates, request, asked, min_confidence=context.min_confidence)
+        if chosen is None:
+            return None
+        decision = _decision(expert.name, chosen, request)
+        if chosen.confidence < context.min_confidence:
+            return Decision({**decision, "expert": None, "token": END, "query": request, "rewritten": False})
+        return decision
 
     def _bar(self, context: OctopusContext) -> float:
         """Returns the confidence below which the router counts as unsure of a request."""
@@ -294,10 +295,6 @@ def _streamed_id(messages: Sequence[AnyMessage]) -> str | None:
     """
     streamed = messages[-1].additional_kwargs.get("message_id") if messages else None
     return None if any(message.id == streamed for message in messages) else streamed
-
-
-def _plain(query: str) -> str:
-    return " ".join(query.split()).casefold()
 
 
 def _ms(seconds: float) -> float:

@@ -2,9 +2,12 @@
 
 The bound is conformal risk control (Angelopoulos et al. 2022, arXiv 2208.02814): on requests no training saw, the
 smallest threshold is taken whose share of requests that are both accepted and wrong, corrected for the sample's size,
-stays below the bound. It then holds on average for requests of the same kind, not for each kind by itself.
+stays below the bound. It then holds on average for requests of the same kind, not for each kind by itself. What a
+fallback answers in the router's place is not counted.
 """
 
+import functools
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +15,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from octopus_graph.errors import ConfigurationError
+
 __all__ = ["Bound", "Calibration", "bound_risk"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,26 @@ class Calibration(BaseModel):
         Args:
             risk: That share, of all requests, between 0 and 1.
             whole_path: Wrong is what has any hop wrong, and not the first one alone.
+
+        Raises:
+            ConfigurationError: If whole paths were never measured: first hops promise nothing of them.
         """
-        rows = self.path if whole_path and self.path else self.hop
-        return bound_risk([sure for sure, _ in rows], [right for _, right in rows], risk)
+        if whole_path and not self.path:
+            raise ConfigurationError(
+                "The router's calibration has no whole paths, so it cannot bound their errors: train its edges with"
+                " octopus-graph train edges, allow one hop alone (max_hops 1), or set min_confidence."
+            )
+        rows = self.path if whole_path else self.hop
+        found = bound_risk([sure for sure, _ in rows], [right for _, right in rows], risk)
+        if math.isinf(found.min_confidence):
+            _say_once(
+                f"No confidence keeps wrong answers under {risk:.2%} by the {len(rows)} requests of the router's"
+                f" calibration (which could show {1 / (len(rows) + 1):.2%} at best): the router counts as unsure of"
+                " every request."
+            )
+        return found
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    logger.warning(text)

@@ -18,7 +18,7 @@ from octopus_graph import weights
 from octopus_graph.codec import CHATML, CLOSE, OPEN, OUTPUT_BUDGET, V4, Codec, Done, Turn, clean, codec_named, parse
 from octopus_graph.engines.base import Engine
 from octopus_graph.errors import AdapterError, ConfigurationError, MissingExtraError, ModelNotFoundError, ParseError
-from octopus_graph.literals import trusted
+from octopus_graph.gate import clause_about, trusted
 from octopus_graph.prompt import Segment
 from octopus_graph.risk import Calibration
 from octopus_graph.tokens import END, PAPER_EXPERTS, FunctionalTokens
@@ -223,7 +223,7 @@ class OctopusRouter:
         sources = [*(turn.request for turn in previous), *(hop.answer for hop in done)]
         text = _argument(opening + continued)
         if text and not trusted(text, query, sources):
-            text = None  # a small model may invent or lose something; what was typed is always right
+            text = clause_about(text, query)  # a small model invents or loses something; what was typed is always right
         return replace(
             decision,
             rewrite=None if text == query else text,

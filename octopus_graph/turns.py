@@ -8,23 +8,52 @@ r"""Messages and what they mean to a router: a thread's messages read as turns, 
     AIMessage                    the final answer                 /
 
 Each tool call has its answer, so any chat model accepts the history of a thread.
+
+The rule that ends a run which would go round in circles stands here too (`following`): the graph's nodes follow it, and
+so does whoever measures paths without a graph.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 
 from octopus_graph.codec import Turn, clean
+from octopus_graph.effects import Blocking, Logic
 from octopus_graph.errors import InputError
+from octopus_graph.router import RouterDecision
 from octopus_graph.state import Hop
 from octopus_graph.tokens import FunctionalTokens
 
-__all__ = ["briefing", "handoff", "mended", "pending_call", "previous_turns", "request_of"]
+__all__ = [
+    "Asked",
+    "briefing",
+    "following",
+    "handoff",
+    "mended",
+    "pending_call",
+    "previous_turns",
+    "repeats",
+    "request_of",
+]
+
+Asked = tuple[str, str]
+"""An expert and what it was asked."""
 
 TURNS_IN_VIEW = (
     3  # earlier turns an expert is shown: enough to follow a conversation, and small models have small contexts
+)
+SAME = 0.8  # share of common words (Jaccard) from which two queries are one, whatever their wording
+_WORD = re.compile(r"[^\W_]+")
+# They tell how a thing is asked, and not what.
+_EMPTY = frozenset(
+    "a an the of in on at to for from by with and or as is are was were be been do does did can could will would should"  # noqa: SIM905
+    " may must has have had what which who whose when where why how that this it its i me my you your we our they their"
+    " s please pls find give tell show explain compute calculate determine describe name say write answer"
+    " question".split()
 )
 
 
@@ -115,6 +144,57 @@ def mended(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
             text = str(message.text) or f"No answer came from: {names}."
             replacements.append(AIMessage(text, id=message.id, tool_calls=kept))
     return replacements
+
+
+def following(
+    decide: Callable[[Sequence[str]], RouterDecision],
+    candidates: Sequence[str],
+    request: str,
+    asked: Iterable[Asked],
+    *,
+    min_confidence: float = 0.0,
+) -> Logic[RouterDecision | None]:
+    """Decides who is asked next: the likeliest candidate that would not be asked again what it was asked before.
+
+    Args:
+        decide: Decides among candidates.
+        candidates: Who may be asked.
+        request: What an expert is asked where the decision holds no rewrite.
+        asked: Who was asked what in this run; read anew after each decision.
+        min_confidence: Below it the decision stands, whatever it is: it ends the run.
+
+    Returns:
+        The decision, which may be the end; `None` where nobody is left.
+    """
+    left = list(candidates)
+    while left:
+        chosen: RouterDecision = yield Blocking(partial(decide, tuple(left)))
+        if chosen.expert is None or chosen.confidence < min_confidence:
+            return chosen
+        if not repeats(chosen.expert, request if chosen.rewrite is None else chosen.rewrite, asked):
+            return chosen
+        left.remove(chosen.expert)  # it would be asked the same again: who else?
+    return None
+
+
+def repeats(expert: str, query: str, asked: Iterable[Asked]) -> bool:
+    """Says whether an expert was asked this before, in these words or in others that say the same.
+
+    A number in one query alone makes another question of it.
+
+    Example:
+        >>> asked = [("math", "What is the area of a circle of radius 3?")]
+        >>> repeats("math", "Find the circle's area, radius 3", asked), repeats("math", "… of radius 4?", asked)
+        (True, False)
+    """
+    return any(name == expert and _alike(query, earlier) for name, earlier in asked)
+
+
+def _alike(one: str, other: str) -> bool:
+    if " ".join(one.split()).casefold() == " ".join(other.split()).casefold():
+        return True
+    a, b = (frozenset(_WORD.findall(text.casefold())) - _EMPTY for text in (one, other))
+    return len(a & b) >= SAME * len(a | b) > 0 and not any(word.isnumeric() for word in a ^ b)
 
 
 def _turns(messages: Sequence[AnyMessage]) -> list[_Turn]:

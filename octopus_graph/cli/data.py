@@ -9,7 +9,8 @@ import typer
 
 from octopus_graph.cli import options
 from octopus_graph.cli.guard import misused
-from octopus_graph.cli.output import clip, emit, out, percent
+from octopus_graph.cli.output import clip, emit, out, percent, printable
+from octopus_graph.cli.train import BENCHMARK, SHARED_DATA
 from octopus_graph.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -76,24 +77,42 @@ def check(
         list[Path] | None,
         typer.Option(metavar="FILE", help="An evaluation set no request may stand in; may be repeated."),
     ] = None,
+    benchmark: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="FOLDER",
+            help=f"Holds {BENCHMARK}: the questions of it that training holds out are an evaluation set [default:"
+            f" {SHARED_DATA}, if it is there]",
+            show_default=False,
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Looks for near-duplicates, label conflicts, templates and overlap with evaluation sets.
 
-    Exit code 1 where something stands against training: a conflict, an overlap, or more than 15% of an expert's
-    requests with one opening.
+    The project's own requests are compared with its validation and test sets too. Exit code 1 where something stands
+    against training: a conflict, an overlap, or more than 15% of an expert's requests with one opening or closing.
     """
+    if benchmark and not (benchmark / BENCHMARK).is_file():
+        raise typer.BadParameter(f"{printable(str(benchmark))!r} holds no {BENCHMARK}", param_hint="--data")
     rows = _rows(files)
     try:
+        from octopus_graph.evaluation.cases import fresh_paragraphs, own_sets
         from octopus_graph.training import check as checking
-        from octopus_graph.training.data import OWN_DATA
+        from octopus_graph.training.data import held_out, questions
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "octopus_graph":
             raise
         raise MissingExtraError("train", "Checking data") from error
 
-    sets = [*(against or ()), *([] if files else sorted((OWN_DATA / "validation").glob("*.jsonl")))]
-    evaluation = [text for path in sets for text in checking.evaluation_texts(path)]
+    evaluation = [text for path in against or () for text in checking.evaluation_texts(path)]
+    if not files:
+        evaluation += [text for path in own_sets() for text in checking.evaluation_texts(path)] + fresh_paragraphs()
+        rows = [*rows, *_pasted()]
+        benchmark = benchmark or (SHARED_DATA if (SHARED_DATA / BENCHMARK).is_file() else None)
+    if benchmark:
+        evaluation += [row.question for row in questions(benchmark) if held_out(row.question)]
     findings = checking.check(rows, evaluation)
     if as_json:
         emit({"clean": findings.clean, **asdict(findings)})
@@ -109,6 +128,13 @@ def _rows(files: list[Path] | None) -> "list[Example]":
     return examples(files) if files else own_examples()
 
 
+def _pasted() -> "list[Example]":
+    """Returns the paragraphs that training pastes in front of requests; the sets may not hold them either."""
+    from octopus_graph.training.data import Unroutable, own_paragraphs
+
+    return [Unroutable(id=f"paragraph {at}", request=text) for at, text in enumerate(own_paragraphs(), start=1)]
+
+
 def _show(findings: "Findings", limit: float) -> None:
     console = out()
     console.print(f"{findings.rows:,} rows")
@@ -121,7 +147,7 @@ def _show(findings: "Findings", limit: float) -> None:
         console.print(f"{name}: {len(found)}")
         for one, other in found[:SHOWN]:
             console.print(f"  {clip(one)}  {clip(other, 100)}")
-    if not findings.templates:
-        return
-    expert, (opening, share) = max(findings.templates.items(), key=lambda item: item[1][1])
-    console.print(f"commonest opening: {clip(opening)!r}, {percent(share)} of {expert} (limit {percent(limit)})")
+    for place, shares in (("opening", findings.templates), ("closing", findings.closings)):
+        if shares:
+            expert, (words, share) = max(shares.items(), key=lambda item: item[1][1])
+            console.print(f"commonest {place}: {clip(words)!r}, {percent(share)} of {expert} (limit {percent(limit)})")

@@ -42,8 +42,8 @@ class Guard(TyperGroup):
         except BrokenPipeError:
             _drop_stdout()
             raise typer.Exit(_PIPE_CLOSED) from None
-        except KeyboardInterrupt:
-            err().print("\nInterrupted.")
+        except KeyboardInterrupt as stop:
+            err().print(f"\nInterrupted: {stop}." if str(stop) else "\nInterrupted.")
             raise typer.Exit(INTERRUPTED) from None
         except (typer.Exit, typer.Abort, TyperException):
             raise

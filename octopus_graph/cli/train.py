@@ -1,7 +1,8 @@
 """`octopus-graph train`: the router's adapter, and the experts' edge adapters on top of it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -81,9 +82,10 @@ def router(
 
     What was in --out stays until the new router is finished.
     """
-    run = _run(data, examples, config, out_folder, as_json=as_json)
-    run.router(work, base, start)
-    run.finish(as_json=as_json)
+    with _resumable():
+        run = _run(data, examples, config, out_folder, as_json=as_json)
+        run.router(work, base, start)
+        run.finish(as_json=as_json)
 
 
 @app.command()
@@ -102,9 +104,10 @@ def edges(
     as_json: options.Json = False,
 ) -> None:
     """Trains one small adapter per expert, which decides after its answer where the run goes next."""
-    run = _run(data, examples, config, router, as_json=as_json)
-    run.edges(work, expert)
-    run.finish(as_json=as_json)
+    with _resumable():
+        run = _run(data, examples, config, router, as_json=as_json)
+        run.edges(work, expert)
+        run.finish(as_json=as_json)
 
 
 @app.command(name="all")
@@ -118,11 +121,23 @@ def everything(
     start: _Start = None,
     as_json: options.Json = False,
 ) -> None:
-    """Trains a router, then its edges."""
-    run = _run(data, examples, config, out_folder, as_json=as_json)
-    run.router(work / "router", base, start)
-    run.edges(work / "edges", None)
-    run.finish(as_json=as_json)
+    """Trains a router, then its edges.
+
+    What was in --out stays until both are finished.
+    """
+    with _resumable():
+        run = _run(data, examples, config, out_folder, as_json=as_json)
+        run.everything(work, base, start)
+        run.finish(as_json=as_json)
+
+
+@contextmanager
+def _resumable() -> Generator[None]:
+    """Has Ctrl-C say what it costs."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command goes on from the last checkpoint") from None
 
 
 @dataclass(frozen=True)
@@ -134,11 +149,15 @@ class _Run:
     say: Callable[[str], None]
 
     def router(self, work: Path, base: str | None, start: Path | None) -> None:
+        self._train(self.commands.train_router, work, base, start)
+
+    def everything(self, work: Path, base: str | None, start: Path | None) -> None:
+        self._train(self.commands.train_all, work, base, start)
+
+    def _train(self, command: Callable[..., None], work: Path, base: str | None, start: Path | None) -> None:
         from octopus_graph.weights import EMBEDDED
 
-        self.commands.train_router(
-            self.lessons, self.plan, self.place, work, base=base or EMBEDDED, start=start, say=self.say
-        )
+        command(self.lessons, self.plan, self.place, work, base=base or EMBEDDED, start=start, say=self.say)
 
     def edges(self, work: Path, experts: list[str] | None) -> None:
         self.commands.train_edges(self.lessons, self.plan, self.place, work, experts=experts, say=self.say)

@@ -5,5 +5,6 @@ contenders   what is measured beside the router
 metrics      accuracy, macro-F1, calibration, risk and coverage, with bootstrap intervals
 routing, paths, rewrites, robustness, calibration, answers, speed
 one task each: cases in, figures out
+tables       figures out as tables of texts
 report       figures out as JSON and as one page of HTML
 """

@@ -3,16 +3,20 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from octopus_graph.errors import TrainingError
-from octopus_graph.training.data import PathHop, Previous
+from octopus_graph.training.data import OWN_DATA, PathHop, Previous, read_json_lines
 
-__all__ = ["Case", "by_source", "read_cases"]
+__all__ = ["Case", "by_source", "evenly", "fresh_paragraphs", "own_sets", "read_cases"]
 
+PARAGRAPHS = "paragraphs"
+Row = TypeVar("Row")
 _LETTERS = "ABCDEFGHIJ"
+_NAMES = ("request", "question", "query")
+_OF_NONE = frozenset({*_NAMES, "id", "style", "source"})
 
 
 class Case(BaseModel):
@@ -20,14 +24,16 @@ class Case(BaseModel):
 
     Attributes:
         request: What is asked; a row may call it `question` or `query`, and add `choices`.
-        expert: Who should answer; `None` where no expert fits, or where `hops` say it.
+        expert: Who should answer; `None` where no expert fits, or where `hops` say it. A row may carry `targets` in its
+            place: the expert that most often answers such a request right.
         hops: The experts in order, of a request with several parts.
         previous: The turns before it.
         source: Where it comes from; the file's name unless the row says it.
         style: The slice it counts in beside its source.
         rewrite: A good rewrite, where there is one.
         subject: Of a multiple-choice question: those of one subject are asked alike.
-        answer: Its right choice: a letter, or (as MMLU has it) a number from 0.
+        answer: Its right choice: a letter, or (as MMLU has it) a number from 0. Of other requests, how a good answer
+            begins.
         choices: Its choices, a line each with its letter; a list of them is written so.
     """
 
@@ -51,9 +57,19 @@ class Case(BaseModel):
         if not isinstance(row, dict):
             return row
         found: dict[str, Any] = dict(row)  # pyright: ignore[reportUnknownArgumentType]
-        for name in ("question", "query"):
+        for name in _NAMES:
             if "request" not in found and name in found:
                 found["request"] = found.pop(name)
+        targets: Any = found.get("targets")
+        if targets and isinstance(targets, dict) and not found.get("expert"):
+            shares: dict[str, Any] = targets  # pyright: ignore[reportUnknownVariableType]
+            if all(isinstance(value, int | float) for value in shares.values()):
+                found["expert"] = max(shares, key=shares.__getitem__)
+        if not found.get("expert") and not found.get("hops"):
+            # A slip such as "exprt" must not turn a request into one that no expert fits.
+            more = sorted(str(key) for key, value in found.items() if key not in _OF_NONE and value)
+            if more:
+                raise ValueError(f"a row without expert and hops is one that no expert fits, and has no {more[0]!r}")
         if isinstance(number := found.get("answer"), int) and 0 <= number < len(_LETTERS):
             found["answer"] = _LETTERS[number]
         if isinstance(choices := found.get("choices"), list):
@@ -97,7 +113,7 @@ def read_cases(path: Path, experts: Iterable[str], *, choices: bool = False) -> 
             raise TrainingError(f"{path.name}, line {number}: {field}: {first['msg']}.") from None
         except ValueError:
             raise TrainingError(f"{path.name}, line {number}: this is no JSON object.") from None
-        for expert in case.path:
+        for expert in (*case.path, *(turn.expert for turn in case.previous)):
             if expert not in known:
                 raise TrainingError(f"{path.name}, line {number}: unknown expert {expert!r}.")
         text = f"{case.request}\n{case.choices}" if choices and case.choices else case.request
@@ -105,6 +121,26 @@ def read_cases(path: Path, experts: Iterable[str], *, choices: bool = False) -> 
     if not cases:
         raise TrainingError(f"{path.name} has no rows.")
     return cases
+
+
+def own_sets() -> list[Path]:
+    """Returns the files of the project's validation and test sets: by other hands, and never trained on."""
+    found = [path for name in ("validation", "test") for path in sorted((OWN_DATA / name).glob("*.jsonl"))]
+    return [path for path in found if path.stem != PARAGRAPHS]
+
+
+def fresh_paragraphs() -> list[str]:
+    """Returns the project's paragraphs that are pasted in front of requests in evaluation alone."""
+    return [row.text for row in read_json_lines(OWN_DATA / "test" / f"{PARAGRAPHS}.jsonl", _Paragraph)]
+
+
+class _Paragraph(BaseModel):
+    text: Annotated[str, Field(min_length=1)]
+
+
+def evenly(cases: Sequence[Row], most: int) -> Sequence[Row]:
+    """Returns at most so many, taken evenly from all of them: files are sorted by expert."""
+    return cases if len(cases) <= most else [cases[place * len(cases) // most] for place in range(most)]
 
 
 def by_source(cases: Sequence[Case]) -> dict[str, list[Case]]:

@@ -21,16 +21,19 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
+from octopus_graph.codec import Turn
 from octopus_graph.errors import ConfigurationError
+from octopus_graph.evaluation.cases import Case
 from octopus_graph.router import OctopusRouter
 from octopus_graph.training.mixture import Rows
 
-__all__ = ["Contender", "Embed", "Guess", "Knn", "Router", "SemanticRouter", "Svm", "examples"]
+__all__ = ["Contender", "Embed", "Guess", "Knn", "Remembered", "Router", "SemanticRouter", "Svm", "examples"]
 
 Embed = Callable[[Sequence[str]], Any]
 """Texts in, an array of shape (texts, dimensions) out."""
 
 NEIGHBOURS = 20
+READ = 600  # characters a sentence encoder is given: it learned from sentences, and the router reads 128 tokens
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,29 @@ class Router:
             request: Guess(each.expert or "", each.confidence) for request, each in zip(new, decided, strict=True)
         }
         return [self._known[request] for request in requests]
+
+    def guess_after(self, case: Case) -> Guess:
+        """Names the expert of a request that needs the turns before it."""
+        turns = [Turn(turn.request, self._router.tokens.token(turn.expert)) for turn in case.previous]
+        decided = self._router.decide(case.request, previous=turns, rewrite="never")
+        return Guess(decided.expert or "", decided.confidence)
+
+
+class Remembered:
+    """An encoder that embeds each text once, however many baselines ask for it."""
+
+    def __init__(self, embed: Embed) -> None:
+        """Takes the encoder."""
+        self._embed = embed
+        self._known: dict[str, Any] = {}
+
+    def __call__(self, texts: Sequence[str]) -> Any:
+        """Returns one row for each text."""
+        cut = [text[:READ] for text in texts]
+        new = [text for text in dict.fromkeys(cut) if text not in self._known]
+        if new:
+            self._known |= zip(new, self._embed(new), strict=True)
+        return np.stack([self._known[text] for text in cut])
 
 
 class Svm:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-__all__ = ["Interval", "Rates", "auroc", "rates", "reliability", "risk_coverage", "share"]
+__all__ = ["Interval", "Rates", "Slice", "auroc", "part", "rates", "reliability", "risk_coverage", "share"]
 
 RESAMPLES = 1000
 SEED = 17
@@ -30,6 +30,14 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """The share of some rows that is right, and how many they are."""
+
+    rows: int
+    share: Interval
+
+
+@dataclass(frozen=True)
 class Rates:
     """What decisions among classes are worth.
 
@@ -37,7 +45,8 @@ class Rates:
         rows: How many there are.
         accuracy: The share that is right.
         macro_f1: The mean F1 of the classes that occur in the truth.
-        confusion: `confusion[t][c]` counts truth `t` decided as `c`, in the order of the labels.
+        confusion: `confusion[t][c]` counts truth `t` decided as `c`, in the order of the labels; what was decided as
+            none of them is wrong and counted in no column.
     """
 
     rows: int
@@ -54,21 +63,21 @@ def rates(truth: Sequence[str], chosen: Sequence[str], labels: Sequence[str]) ->
 
     Args:
         truth: The right labels.
-        chosen: The decided ones, in the same order.
+        chosen: The decided ones, in the same order; any other text where none was decided on.
         labels: Every label.
     """
     place = {label: index for index, label in enumerate(labels)}
-    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    counts = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)  # the last column: none of them
     for right, given in zip(truth, chosen, strict=True):
-        counts[place[right], place[given]] += 1
+        counts[place[right], place.get(given, len(labels))] += 1
     total = int(counts.sum())
     drawn = np.random.default_rng(SEED).multinomial(total, counts.ravel() / total, size=RESAMPLES)
-    drawn = drawn.reshape(RESAMPLES, len(labels), len(labels))
+    drawn = drawn.reshape(RESAMPLES, *counts.shape)
     return Rates(
         total,
         _interval(float(_accuracy(counts[None])[0]), _accuracy(drawn)),
         _interval(float(_macro_f1(counts[None])[0]), _macro_f1(drawn)),
-        counts.tolist(),
+        counts[:, :-1].tolist(),
     )
 
 
@@ -77,6 +86,11 @@ def share(right: Sequence[bool]) -> Interval:
     total, hits = len(right), sum(right)
     drawn = np.random.default_rng(SEED).binomial(total, hits / total, size=RESAMPLES) / total
     return _interval(hits / total, drawn)
+
+
+def part(right: Sequence[bool]) -> Slice:
+    """Returns the share of true values with its interval, and how many values there are."""
+    return Slice(len(right), share(right))
 
 
 def auroc(fits: Sequence[float], strays: Sequence[float]) -> float:
@@ -119,6 +133,6 @@ def _accuracy(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _macro_f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     hits = np.diagonal(counts, axis1=1, axis2=2)
-    truth, given = counts.sum(axis=2), counts.sum(axis=1)
+    truth, given = counts.sum(axis=2), counts.sum(axis=1)[:, :-1]
     f1 = np.where(truth > 0, 2 * hits / np.maximum(truth + given, 1), np.nan)
     return np.nanmean(f1, axis=1)

@@ -1,21 +1,26 @@
-"""The task `paths`: the exact path of experts for requests with several parts, as the graph would walk it.
+"""The task `paths`: the exact path of experts for requests with several parts, as the graph walks it.
 
-Unlike the measure training takes, every hop here follows what the router itself decided before, rewrites included; the
-experts' answers are the recorded ones.
+Unlike the measure training takes, every hop here follows what the router itself decided before; the experts' answers
+are the recorded ones. The rule against going round in circles is the graph's own (`turns.following`). It alone depends
+on how hops are rewritten, so a hop is rewritten only where its expert is chosen once more: decisions see no rewrites.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from octopus_graph.codec import Done
+from octopus_graph.codec import Done, Turn
+from octopus_graph.effects import run
 from octopus_graph.evaluation.cases import Case
-from octopus_graph.evaluation.metrics import Interval, share
-from octopus_graph.router import OctopusRouter
+from octopus_graph.evaluation.metrics import Interval, Slice, part, share
+from octopus_graph.router import OctopusRouter, Rewrite, RouterDecision
+from octopus_graph.state import OctopusContext
+from octopus_graph.turns import Asked, following
 
 __all__ = ["PathFigures", "measure_paths", "walk"]
 
-MAX_HOPS = 4
+DEFAULTS = OctopusContext()
 UNKNOWN = "Here is what I know of it."
 
 
@@ -24,58 +29,77 @@ class PathFigures:
     """What paths score.
 
     Attributes:
+        rows: How many requests there are.
         exact: Share of requests with exactly the right experts in order.
         first: Share with the right first expert.
         one_hop_only: What a router without hops would score: only requests of one part can be right.
         lengths: Share of exact paths by how many parts there are.
         styles: The same by style.
-        walked: For each request (wanted, walked, the smallest confidence on the way).
+        walked: For each request (wanted, walked, the confidence of the first decision).
     """
 
+    rows: int
     exact: Interval
     first: Interval
     one_hop_only: float
-    lengths: dict[str, float]
-    styles: dict[str, float]
+    lengths: dict[str, Slice]
+    styles: dict[str, Slice]
     walked: list[tuple[tuple[str, ...], tuple[str, ...], float]]
 
 
-def walk(router: OctopusRouter, case: Case, *, rewrite: bool = True) -> tuple[tuple[str, ...], float]:
-    """Walks the hops of a request.
+def walk(
+    router: OctopusRouter, case: Case, *, rewrite: Rewrite = DEFAULTS.rewrite, max_hops: int = DEFAULTS.max_hops
+) -> tuple[tuple[str, ...], float]:
+    """Walks the hops of a request in a graph of all experts, each of which may be asked after any other.
 
     Args:
         router: With its edge adapters.
         case: The request; its hops' answers are what experts answer, by expert.
-        rewrite: Whether each hop rewrites the request, as the graph does.
+        rewrite: As in a graph's context.
+        max_hops: As in a graph's context.
 
     Returns:
-        The experts in order, and the smallest confidence of all decisions, the end's included.
+        The experts in order, and the confidence of the first decision.
     """
-    answers = {hop.expert: hop.answer for hop in case.hops}
-    done: list[Done] = []
+    recorded: dict[str, list[str]] = defaultdict(list)
+    for hop in case.hops:
+        recorded[hop.expert].append(hop.answer)
+    turns = [Turn(turn.request, router.tokens.token(turn.expert)) for turn in case.previous]
+    choose = partial(router.decide, case.request, previous=turns)
     path: list[str] = []
-    sure = 1.0
-    asked: set[tuple[str, str | None]] = set()
-    while len(path) < MAX_HOPS:
-        candidates = [expert for expert in router.experts if not path or expert != path[-1]]
-        decision = router.decide(
-            case.request,
-            candidates,
-            adapter=path[-1] if path else None,
-            done=done,
-            rewrite="auto" if rewrite else "never",
-        )
-        sure = min(sure, decision.confidence)
-        if decision.expert is None or (decision.expert, decision.rewrite) in asked:
-            break
-        asked.add((decision.expert, decision.rewrite))
-        path.append(decision.expert)
+    done: list[Done] = []
+    made: list[Callable[[], RouterDecision]] = []  # makes the decision of each hop once more, with its rewrite
+    asked: list[Asked] = []  # filled in where it matters
+
+    def decide(candidates: Sequence[str]) -> RouterDecision:
+        onwards = partial(choose, candidates, adapter=path[-1], done=tuple(done))
+        decision = onwards(rewrite="never")
+        if decision.expert not in path:
+            return decision
+        asked[:] = [_asked(case, make()) for name, make in zip(path, made, strict=True) if name == decision.expert]
+        return onwards(rewrite=rewrite)
+
+    chosen = choose(router.experts, rewrite="never")
+    first = chosen.confidence
+    while chosen and chosen.expert:
+        adapter = path[-1] if path else None
+        made.append(partial(choose, [chosen.expert], adapter=adapter, done=tuple(done), rewrite=rewrite))
+        path.append(chosen.expert)
         # An expert the row does not ask answers too; what it would say nobody recorded.
-        done.append(Done(decision.token, answers.get(decision.expert) or UNKNOWN))
-    return tuple(path), sure
+        answer = recorded[chosen.expert].pop(0) if recorded[chosen.expert] else ""
+        done.append(Done(chosen.token, answer or UNKNOWN))
+        if len(path) >= max_hops:
+            break
+        others = [expert for expert in router.experts if expert != path[-1]]
+        chosen = run(following(decide, others, case.request, asked))
+    return tuple(path), first
 
 
-def measure_paths(router: OctopusRouter, cases: Sequence[Case], *, rewrite: bool = True) -> PathFigures:
+def _asked(case: Case, decision: RouterDecision) -> Asked:
+    return decision.expert or "", case.request if decision.rewrite is None else decision.rewrite
+
+
+def measure_paths(router: OctopusRouter, cases: Sequence[Case], *, rewrite: Rewrite = DEFAULTS.rewrite) -> PathFigures:
     """Walks every case and compares.
 
     Args:
@@ -93,10 +117,11 @@ def measure_paths(router: OctopusRouter, cases: Sequence[Case], *, rewrite: bool
         if case.style:
             styles[case.style].append(path == case.path)
     return PathFigures(
+        rows=len(cases),
         exact=share([wanted == path for wanted, path, _ in walked]),
         first=share([wanted[:1] == path[:1] for wanted, path, _ in walked]),
         one_hop_only=sum(len(case.path) == 1 for case in cases) / len(cases),
-        lengths={key: sum(values) / len(values) for key, values in sorted(lengths.items())},
-        styles={key: sum(values) / len(values) for key, values in sorted(styles.items())},
+        lengths={key: part(values) for key, values in sorted(lengths.items())},
+        styles={key: part(values) for key, values in sorted(styles.items())},
         walked=walked,
     )

@@ -14,6 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from octopus_graph.evaluation.tables import tables
+
 __all__ = ["write_report"]
 
 
@@ -32,7 +34,9 @@ def write_report(figures: Mapping[str, Any], folder: Path) -> Path:
     environment = Environment(
         loader=PackageLoader("octopus_graph", "data"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    text = environment.get_template("evaluation.html.j2").render(figures=figures, plots=_plots(figures))
+    text = environment.get_template("evaluation.html.j2").render(
+        figures=figures, tables=tables(figures), plots=_plots(figures)
+    )
     for file, content in (
         (folder / "evaluation.json", json.dumps(figures, indent=2, ensure_ascii=False) + "\n"),
         (page, text),

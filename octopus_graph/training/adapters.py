@@ -1,8 +1,6 @@
 """The shipped adapters: one run for the router, one short run for each expert's edge.
 
-Every run writes into a work folder first; what is finished replaces what was there in one rename, so a run that dies
-leaves the good
-adapter where it is.
+Every run writes into a work folder, under a hidden name until it is finished; `commands` publishes what was made.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # transformers and peft ship partial types.
@@ -11,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -23,13 +22,16 @@ from octopus_graph.engines.hf.loading import load_base, shared_copy, with_functi
 from octopus_graph.errors import TrainingError
 from octopus_graph.tokens import FunctionalTokens
 from octopus_graph.training.data import Request
+from octopus_graph.training.disk import disk_errors
 from octopus_graph.training.mixture import Rows, edge_samples, router_samples
-from octopus_graph.training.model import go_on_from, start_rows, with_adapter
+from octopus_graph.training.model import check_start, go_on_from, start_rows, with_adapter
 from octopus_graph.training.recipe import Plan
 from octopus_graph.training.samples import Sample, request_sample
 from octopus_graph.training.trainer import encode_samples, fingerprint, train
 
-__all__ = ["Material", "publish", "save_adapter", "train_edge_adapters", "train_router_adapter"]
+__all__ = ["TRAINING", "Material", "save_adapter", "train_edge_adapters", "train_router_adapter"]
+
+TRAINING = "training.json"  # of a finished adapter: what its run took
 
 
 def save_adapter(model: PeftModel, folder: Path, base: str) -> None:
@@ -43,14 +45,23 @@ def save_adapter(model: PeftModel, folder: Path, base: str) -> None:
     save_file({name: value.to(torch.bfloat16) for name, value in load_file(file).items()}, file, {"format": "pt"})
 
 
-def publish(fresh: Path, place: Path) -> None:
-    """Puts a finished folder in the place of the old one, which is there until the moment of the rename."""
-    old = place.with_name(f".{place.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if place.exists():
-        place.replace(old)
-    fresh.replace(place)
-    shutil.rmtree(old, ignore_errors=True)
+def _keep(model: PeftModel, finished: Path, base: str, figures: Mapping[str, object]) -> None:
+    """Writes a trained adapter and the run's figures, and gives the folder its name when all of it is there.
+
+    Raises:
+        TrainingError: If a weight is no number, or the adapter cannot be written.
+    """
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and not torch.isfinite(weight).all():
+            raise TrainingError(f"{name} is not a number after training: lower the learning rate, or look at the rows.")
+    fresh = finished.with_name(f".{finished.name}.fresh")
+    with disk_errors("The adapter"):
+        shutil.rmtree(fresh, ignore_errors=True)
+        save_adapter(model, fresh, base)
+        today = datetime.now(UTC).date().isoformat()
+        (fresh / TRAINING).write_text(json.dumps({**figures, "finished": today}, indent=2), encoding="utf-8")
+        shutil.rmtree(finished, ignore_errors=True)
+        fresh.replace(finished)
 
 
 @dataclass(frozen=True)
@@ -87,13 +98,19 @@ def train_router_adapter(material: Material, work: Path, *, say: Callable[[str],
         The folder of the finished adapter, inside `work`.
 
     Raises:
-        TrainingError: If an expert has no row, or the loss is no number.
+        TrainingError: If an expert has no row, the run cannot go on from `start`, a loss or weight is no number, or
+            something cannot be written.
     """
     tokens, recipe, mixture = material.tokens, material.plan.router, material.plan.mixture
+    if material.start:
+        check_start(material.start, material.base, tokens.experts)
     asked = {row.expert for row in (*material.rows.requests, *material.rows.questions)}
     missing = [expert for expert in tokens.experts if expert not in asked]
     if missing:
-        raise TrainingError(f"There is no row for {', '.join(missing)}: every expert needs examples.")
+        raise TrainingError(
+            f"There is no request for {', '.join(missing)} alone to learn from: every expert needs several, as one in"
+            " ten is kept out of training."
+        )
     plain, tokenizer = load_base(weights.resolve(material.base))
     model = with_functional_tokens(plain, tokenizer, list(tokens))
     function_ids = [tokenizer.get_vocab()[token] for token in tokens]
@@ -105,10 +122,11 @@ def train_router_adapter(material: Material, work: Path, *, say: Callable[[str],
     encoded = encode_samples(samples, tokenizer)
     place = work / fingerprint(encoded, recipe, material.base, start=material.start)
     finished = place / "adapter"
-    if (finished / "training.json").exists():
+    if (finished / TRAINING).exists():
         say(f"The adapter in {finished} is finished; nothing to train.")
         return finished
-    say(f"{len(encoded):,} samples, {sum(len(row.ids) for row in encoded):,} tokens.")
+    counted = {"samples": len(encoded), "tokens": sum(len(row.ids) for row in encoded)}
+    say(f"{counted['samples']:,} samples, {counted['tokens']:,} tokens.")
     start_rows(
         model, tokenizer, tokens, function_ids, [sample.prompt for sample in samples[:: max(1, len(samples) // 128)]]
     )
@@ -123,10 +141,7 @@ def train_router_adapter(material: Material, work: Path, *, say: Callable[[str],
     metrics = train(
         adapted, encoded, recipe, function_ids=function_ids, work=place / "checkpoints", validation=validation
     )
-    fresh = place / ".adapter.fresh"
-    save_adapter(adapted, fresh, material.base)
-    (fresh / "training.json").write_text(json.dumps({"samples": len(encoded), **metrics}, indent=2))
-    publish(fresh, finished)
+    _keep(adapted, finished, material.base, {**counted, "passes": mixture.passes, "batch": recipe.batch, **metrics})
     return finished
 
 
@@ -154,6 +169,10 @@ def train_edge_adapters(
         experts: Those whose edges are trained.
         work: Where the run keeps what is finished.
         say: Hears what goes on, a line at a time.
+
+    Raises:
+        TrainingError: If there are no rows for an expert, a loss or weight is no number, or something cannot be
+            written.
     """
     tokens, recipe = material.tokens, material.plan.edge
     plain, tokenizer = load_base(weights.resolve(material.base))
@@ -167,9 +186,7 @@ def train_edge_adapters(
         if not (finished / "adapter_config.json").exists():
             adapted = with_adapter(shared_copy(trunk), recipe, function_ids)
             metrics = train(adapted, encoded, recipe, function_ids=function_ids, work=underway)
-            fresh = finished.with_name(f"{underway.name}.fresh")
-            save_adapter(adapted, fresh, material.base)
-            publish(fresh, finished)
+            _keep(adapted, finished, material.base, {"samples": len(encoded), **metrics})
             shutil.rmtree(underway, ignore_errors=True)
             say(
                 f"{index}/{len(experts)} {expert}: {len(encoded)} samples,"

@@ -2,7 +2,7 @@
 
 near-duplicates   requests that are nearly the same text, for the same expert
 conflicts         the same or nearly the same text, for different experts
-templates         how many of an expert's requests open with the same three words
+templates         how many of an expert's requests, and of those for several, open or close with the same three words
 overlap           requests that stand in an evaluation set too
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -10,7 +10,7 @@ overlap           requests that stand in an evaluation set too
 # scikit-learn ships no types.
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,13 @@ from pydantic import BaseModel, ValidationError
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from octopus_graph.errors import TrainingError
-from octopus_graph.training.data import Example, Request
+from octopus_graph.training.data import Example, Request, Unroutable
 
 __all__ = ["TEMPLATE_LIMIT", "Findings", "check", "evaluation_texts"]
 
 NEAR = 0.9  # cosine of character 3- to 5-grams, TF-IDF
 TEMPLATE_LIMIT = 0.15
+PATHS = "multi-part requests"  # among the experts' names, none of which holds a space
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Findings:
         near_duplicates: Pairs of ids.
         conflicts: Pairs of ids.
         overlap: Pairs of an id and the evaluation text it repeats.
-        templates: For each expert its commonest opening and the share of its requests that begin so.
+        templates: For each expert, and for multi-part requests, the commonest opening and its share of the requests.
+        closings: The same of how they end.
     """
 
     rows: int
@@ -43,11 +45,12 @@ class Findings:
     conflicts: list[tuple[str, str]]
     overlap: list[tuple[str, str]]
     templates: dict[str, tuple[str, float]]
+    closings: dict[str, tuple[str, float]]
 
     @property
     def clean(self) -> bool:
         """Whether nothing stands against training on the rows; near-duplicates alone do not."""
-        spun = any(share > TEMPLATE_LIMIT for _, share in self.templates.values())
+        spun = any(share > TEMPLATE_LIMIT for _, share in (*self.templates.values(), *self.closings.values()))
         return not (self.conflicts or self.overlap or spun)
 
 
@@ -73,9 +76,8 @@ def check(rows: Sequence[Example], evaluation: Sequence[str] = ()) -> Findings:
         else:
             found = duplicates if _label(rows[a]) == _label(rows[b]) else conflicts
             found.append((rows[a].id, rows[b].id))
-    return Findings(
-        len(rows), duplicates, conflicts, overlap, _templates([row for row in rows if isinstance(row, Request)])
-    )
+    openings, closings = _templates(rows, _opening), _templates(rows, _closing)
+    return Findings(len(rows), duplicates, conflicts, overlap, openings, closings)
 
 
 def evaluation_texts(path: Path) -> list[str]:
@@ -130,11 +132,8 @@ def _near(texts: Sequence[str], own: int) -> list[tuple[int, int]]:
     block = 512  # rows compared at a time: the whole product of thousands of rows would not fit
     for start in range(0, own, block):
         close = (vectors[start : min(own, start + block)] @ vectors.T).tocoo()
-        pairs += [
-            (start + int(a), int(b))
-            for a, b, cosine in zip(close.row, close.col, close.data, strict=True)
-            if cosine >= NEAR and start + a < b
-        ]
+        keep = (close.data >= NEAR) & (start + close.row < close.col)  # here, as there are millions in a block
+        pairs += [(start + int(a), int(b)) for a, b in zip(close.row[keep], close.col[keep], strict=True)]
     # Texts too short for any n-gram have no vector; the same text is always a pair.
     places: dict[str, int] = {}
     for place, text in enumerate(texts):
@@ -144,9 +143,18 @@ def _near(texts: Sequence[str], own: int) -> list[tuple[int, int]]:
     return sorted(set(pairs))
 
 
-def _templates(rows: Sequence[Request]) -> dict[str, tuple[str, float]]:
-    openings: defaultdict[str, list[str]] = defaultdict(list)
+def _opening(request: str) -> str:
+    return " ".join(_fold(request).split(" ")[:3])
+
+
+def _closing(request: str) -> str:
+    return " ".join(_fold(request).rstrip(" .,;:!?…").split(" ")[-3:])
+
+
+def _templates(rows: Sequence[Example], part: Callable[[str], str]) -> dict[str, tuple[str, float]]:
+    parts: defaultdict[str, list[str]] = defaultdict(list)
     for row in rows:
-        openings[row.expert].append(" ".join(_fold(row.request).split(" ")[:3]))
-    commonest = {expert: Counter(texts).most_common(1)[0] for expert, texts in openings.items()}
-    return {expert: (text, count / len(openings[expert])) for expert, (text, count) in sorted(commonest.items())}
+        if not isinstance(row, Unroutable):
+            parts[row.expert if isinstance(row, Request) else PATHS].append(part(row.request))
+    commonest = {name: Counter(texts).most_common(1)[0] for name, texts in parts.items()}
+    return {name: (text, count / len(parts[name])) for name, (text, count) in sorted(commonest.items()) if count > 1}

@@ -6,14 +6,13 @@ the same side in every file and in every run.
 """
 
 import hashlib
-import json
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from octopus_graph.errors import TrainingError
 from octopus_graph.tokens import PAPER_EXPERTS
@@ -70,7 +69,8 @@ class Request(_Row):
         rewrite: The request as one sends it to a specialist; empty where it already is that, `None` where nobody wrote
             one: such a row teaches who is asked and not how.
         targets: How often each expert answers such a request right, where that is known: the router then learns these
-            shares in the place of the one expert, and so who is competent and not only who is on topic.
+            shares in the place of the one expert, and so who is competent and not only who is on topic. `expert` may
+            then be left out: it is the one with the largest share.
     """
 
     id: str
@@ -88,6 +88,19 @@ class Request(_Row):
         if targets and not any(targets.values()):
             raise ValueError("at least one target must be above 0")
         return targets
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expert_of_targets(cls, raw: Any) -> Any:
+        """Names the expert with the largest share where the row names none."""
+        row = cast("dict[str, Any]", raw) if isinstance(raw, dict) else {"expert": None}
+        shares = row.get("targets")
+        if "expert" in row or not isinstance(shares, dict) or not shares:
+            return cast("Any", raw)
+        known = {
+            name: share for name, share in cast("dict[str, Any]", shares).items() if isinstance(share, int | float)
+        }
+        return {**row, "expert": max(known, key=lambda name: known[name], default="")}
 
     @property
     def experts(self) -> tuple[str, ...]:
@@ -153,7 +166,16 @@ class Question(_Row):
         return (self.expert,)
 
 
+class _Outcome(BaseModel):
+    """A row of `mmlu_pro_outcomes_dev.jsonl`; what the recorded models answered is no matter of training."""
+
+    source: str
+    question: str = Field(min_length=1)
+    choices: str
+
+
 _OBJECT = TypeAdapter(dict[str, object])
+_BARE = ("id", "request", "style", "source")
 
 Example = Request | Multipart | Unroutable
 
@@ -161,8 +183,8 @@ Example = Request | Multipart | Unroutable
 def examples(files: Iterable[Path]) -> list[Example]:
     """Reads somebody's own examples, whose experts may have any name.
 
-    A row with `hops` is a request for several experts, one with `expert` for one, one with neither for none. `id` may
-    be left out.
+    A row with `hops` is a request for several experts, one with `expert` or `targets` for one, one with neither for
+    none. `id` may be left out.
 
     Raises:
         TrainingError: If a file cannot be read or a line is malformed; the message names file and line.
@@ -174,8 +196,7 @@ def examples(files: Iterable[Path]) -> list[Example]:
                 raw = _OBJECT.validate_json(line)
             except ValidationError:
                 raise TrainingError(f"{path.name}, line {number}: this is no JSON object.") from None
-            kind = Multipart if "hops" in raw else Request if "expert" in raw else Unroutable
-            row = _validated(kind, {"id": f"{path.stem}-{number}", **raw}, path, number)
+            row = _validated(_kind(raw, path, number), {"id": f"{path.stem}-{number}", **raw}, path, number)
             for expert in row.experts:
                 if not EXPERT_NAME.fullmatch(expert):
                     raise TrainingError(
@@ -184,6 +205,20 @@ def examples(files: Iterable[Path]) -> list[Example]:
                     )
             rows.append(row)
     return rows
+
+
+def _kind(raw: Mapping[str, object], path: Path, number: int) -> type[Request] | type[Multipart] | type[Unroutable]:
+    if "hops" in raw:
+        return Multipart
+    if "expert" in raw or "targets" in raw:
+        return Request
+    # A slip in the name of a key must not make a good request one that no expert fits.
+    if odd := next((key for key in raw if key not in _BARE), None):
+        raise TrainingError(
+            f"{path.name}, line {number}: there is neither `expert` nor `hops`, but {odd[:40]!r}: a request that no"
+            f" expert fits has {', '.join(_BARE)} alone."
+        )
+    return Unroutable
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -277,23 +312,18 @@ def questions(folder: Path) -> list[Question]:
     """Returns the MMLU questions of a data folder, each text once.
 
     `mmlu_pro_outcomes_dev.jsonl` files some subjects under other experts than the graph does; its questions count by
-    the subject table
-    that `mmlu_dev.jsonl` carries.
+    the subject table that `mmlu_dev.jsonl` carries.
 
     Raises:
-        TrainingError: If the folder has no `mmlu_dev.jsonl`.
+        TrainingError: If the folder has no `mmlu_dev.jsonl`, or a line of either file is malformed.
     """
     rows = list(read_rows(folder / "mmlu_dev.jsonl", Question))
     table = {row.subject: row.expert for row in rows}
     more = folder / "mmlu_pro_outcomes_dev.jsonl"
-    if more.exists():
-        for line in more.read_text(encoding="utf-8").rstrip("\n").split("\n"):
-            raw = json.loads(line)
-            subject = raw["source"].removeprefix("ori_mmlu-")
-            if subject in table:
-                rows.append(
-                    Question(question=raw["question"], choices=raw["choices"], subject=subject, expert=table[subject])
-                )
+    for row in read_json_lines(more, _Outcome) if more.exists() else ():
+        subject = row.source.removeprefix("ori_mmlu-")
+        if subject in table:
+            rows.append(Question(question=row.question, choices=row.choices, subject=subject, expert=table[subject]))
     seen: dict[str, Question] = {}
     for row in rows:
         seen.setdefault(" ".join(row.question.lower().split()), row)

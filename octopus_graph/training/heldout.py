@@ -1,6 +1,7 @@
 """What a router scores on the rows kept out of its training."""
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,19 @@ from octopus_graph.training.calibration import expected_calibration_error, fit_t
 from octopus_graph.training.data import Multipart, PathHop
 from octopus_graph.training.mixture import Rows
 
-__all__ = ["Score", "calibrate", "hop_outcomes", "measure_hops", "measure_routes", "path_outcomes"]
+__all__ = [
+    "UNSEEN_HALF",
+    "Score",
+    "calibrate",
+    "hop_outcomes",
+    "measure_hops",
+    "measure_routes",
+    "path_outcomes",
+    "temperature_half",
+]
 
 
+UNSEEN_HALF = "_calibration_half_unseen"
 FEWEST = 20  # rows a temperature can be fitted on without making things worse
 
 
@@ -38,7 +49,7 @@ def _score(experts: Sequence[str], truth: Sequence[str], chosen: Sequence[str], 
     return Score(len(right), sum(right) / len(right), sum(f1) / len(f1), expected_calibration_error(confidence, right))
 
 
-def _half(text: str) -> bool:
+def temperature_half(text: str) -> bool:
     """Splits held-out rows once more: one half fits the temperature, the other says how well it fits."""
     return hashlib.sha256(text.encode()).digest()[-1] % 2 == 0
 
@@ -47,7 +58,7 @@ def calibrate(router: OctopusRouter, rows: Rows) -> float | None:
     """Fits the temperature on one half of the held-out questions and requests; `None` where they are too few."""
     pairs = [(row.question, row.expert) for row in rows.questions]
     pairs += [(row.request, row.expert) for row in rows.requests if not row.previous]
-    pairs = [pair for pair in pairs if _half(pair[0])]
+    pairs = [pair for pair in pairs if temperature_half(pair[0])]
     if len(pairs) < FEWEST:
         return None
     choices = router.tokens.of(router.experts)
@@ -56,21 +67,20 @@ def calibrate(router: OctopusRouter, rows: Rows) -> float | None:
 
 
 def measure_routes(router: OctopusRouter, rows: Rows) -> dict[str, Score]:
-    """Scores first hops: questions, the half of them that no temperature saw, and people's own requests."""
+    """Scores first hops: questions and people's own requests, of each all and the half that no temperature saw."""
     figures: dict[str, Score] = {}
     kinds = {
         "mmlu": [(row.question, row.expert) for row in rows.questions],
-        "mmlu_calibration_half_unseen": [
-            (row.question, row.expert) for row in rows.questions if not _half(row.question)
-        ],
         "own_requests": [(row.request, row.expert) for row in rows.requests if not row.previous],
     }
     for kind, pairs in kinds.items():
-        if pairs:
-            decisions = router.decide_many([text for text, _ in pairs])
-            chosen = [decision.expert or "" for decision in decisions]
-            confidence = [decision.confidence for decision in decisions]
-            figures[kind] = _score(router.experts, [expert for _, expert in pairs], chosen, confidence)
+        decided = list(zip(pairs, router.decide_many([text for text, _ in pairs]), strict=True))
+        unseen = [(pair, decision) for pair, decision in decided if not temperature_half(pair[0])]
+        for name, part in ((kind, decided), (f"{kind}{UNSEEN_HALF}", unseen)):
+            if part:
+                truth = [expert for (_, expert), _ in part]
+                chosen = [decision.expert or "" for _, decision in part]
+                figures[name] = _score(router.experts, truth, chosen, [decision.confidence for _, decision in part])
     return figures
 
 
@@ -78,20 +88,26 @@ def hop_outcomes(router: OctopusRouter, rows: Rows) -> list[tuple[float, bool]]:
     """Returns confidence and rightness of first hops, on the half of the rows that no temperature saw."""
     pairs = [(row.question, row.expert) for row in rows.questions]
     pairs += [(row.request, row.expert) for row in rows.requests if not row.previous]
-    pairs = [pair for pair in pairs if not _half(pair[0])]
+    pairs = [pair for pair in pairs if not temperature_half(pair[0])]
     decisions = router.decide_many([text for text, _ in pairs])
-    return [
-        (round(each.confidence, 4), each.expert == expert) for each, (_, expert) in zip(decisions, pairs, strict=True)
-    ]
+    return [(_down(each.confidence), each.expert == expert) for each, (_, expert) in zip(decisions, pairs, strict=True)]
+
+
+def _down(confidence: float) -> float:
+    """Cuts to four places: a threshold rounded up to 1 is one that no confidence reaches."""
+    return math.floor(confidence * 1e4) / 1e4
 
 
 def path_outcomes(router: OctopusRouter, rows: Rows) -> list[tuple[float, bool]]:
     """Returns the confidence of first hops, and whether the whole path after each was right.
 
-    Requests of one part count with those of several in equal numbers: most requests have one.
+    Requests of one part count with those of several in equal numbers: most requests have one. Where there are none of
+    several, all are of one.
     """
     several = list(rows.paths)
-    single = [row for row in rows.requests if not row.previous and not _half(row.request)][: len(several)]
+    single = [row for row in rows.requests if not row.previous and not temperature_half(row.request)][
+        : len(several) or None
+    ]
     several += [
         Multipart(
             id=row.id, request=row.request, hops=(PathHop(expert=row.expert, query=row.request, answer=row.answer),)
@@ -102,7 +118,7 @@ def path_outcomes(router: OctopusRouter, rows: Rows) -> list[tuple[float, bool]]
     for row in several:
         walked = list(_walk(router, row, edges=True))
         right = all(decision.token == wanted for _, decision, wanted in walked)
-        outcomes.append((round(walked[0][1].confidence, 4), right))
+        outcomes.append((_down(walked[0][1].confidence), right))
     return outcomes
 
 

@@ -21,10 +21,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from octopus_graph.engines.text import encode
 from octopus_graph.errors import TrainingError
 from octopus_graph.prompt import Prompt
+from octopus_graph.router import CARD, read_card
 from octopus_graph.tokens import END, FunctionalTokens
 from octopus_graph.training.recipe import Recipe
 
-__all__ = ["go_on_from", "start_rows", "with_adapter"]
+__all__ = ["check_start", "go_on_from", "start_rows", "with_adapter"]
 
 
 @torch.no_grad()
@@ -69,12 +70,34 @@ def with_adapter(model: PreTrainedModel, recipe: Recipe, function_ids: Sequence[
     return get_peft_model(model, config, autocast_adapter_dtype=False)  # type: ignore[return-value]
 
 
+def check_start(folder: Path, base: str, experts: Sequence[str]) -> None:
+    """Looks whether a run can go on from a router: the same base, and the same experts in the same order.
+
+    The shapes of an adapter do not tell: other experts of the same number have the same.
+
+    Raises:
+        TrainingError: If it cannot.
+    """
+    if not (folder / CARD).is_file():
+        raise TrainingError(f"{folder} is no router to go on from: it holds no {CARD}.")
+    card = read_card(folder)
+    if card.base != base:
+        raise TrainingError(f"The router in {folder.name} has the base {card.base}, not {base}: it cannot go on there.")
+    if card.experts != tuple(experts):
+        raise TrainingError(
+            f"The router in {folder.name} has other experts, or the same in another order ({', '.join(card.experts)};"
+            f" not {', '.join(experts)}): they must be the same to go on from it."
+        )
+
+
 def go_on_from(model: PeftModel, folder: Path) -> None:
     """Sets a fresh adapter to one that was trained before, so that the run goes on where that one ended.
 
     Raises:
         TrainingError: If the folder holds no adapter, or one of another shape.
     """
+    if not folder.is_dir():  # peft would ask the hub for it
+        raise TrainingError(f"{folder} is no folder with an adapter to go on from.")
     try:
         saved = load_peft_weights(str(folder), device="cpu")
     except (OSError, ValueError, SafetensorError) as error:
@@ -82,7 +105,7 @@ def go_on_from(model: PeftModel, folder: Path) -> None:
     own: Any = get_peft_model_state_dict(model, save_embedding_layers=False)
     if {name: value.shape for name, value in saved.items()} != {name: value.shape for name, value in own.items()}:
         raise TrainingError(
-            f"The adapter in {folder.name} has another rank, other layers or other experts than the recipe: they must"
-            " be the same to go on from it."
+            f"The adapter in {folder.name} has another rank or other layers than the recipe: they must be the same to"
+            " go on from it."
         )
     set_peft_model_state_dict(model, saved)

@@ -1,8 +1,7 @@
 """One training run: samples in, a LoRA adapter out. transformers' Trainer does the loop, checkpoints and progress.
 
 What makes it fast on a CPU: bf16 weights with fp32 masters of the few trained ones, no dropout, logits only where
-there is a loss, and no
-gradient below the lowest trained layer.
+there is a loss, and no gradient below the lowest trained layer.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # transformers and peft ship partial types.
@@ -10,27 +9,28 @@ gradient below the lowest trained layer.
 import hashlib
 import json
 import sys
-import zipfile
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
-from safetensors import SafetensorError, safe_open
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy, embedding, linear, one_hot
 from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from octopus_graph.engines.text import encode, encode_segment
 from octopus_graph.errors import TrainingError
+from octopus_graph.training.disk import disk_errors, last_whole_checkpoint
 from octopus_graph.training.recipe import Recipe
 from octopus_graph.training.samples import CHOICE, TEXT, Sample
 
 __all__ = ["Encoded", "encode_samples", "fingerprint", "train"]
 
 MAX_TOKENS = 320
+SECONDS = "seconds.json"  # of a checkpoint: how long its steps took, those of stopped runs too
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,10 @@ def fingerprint(rows: Sequence[Encoded], recipe: Recipe, base: str, *, start: Pa
     return digest.hexdigest()[:12]
 
 
+def _no_number(what: str) -> TrainingError:
+    return TrainingError(f"{what} is not a number: lower the learning rate, or look at the rows.")
+
+
 class _Masters(torch.optim.AdamW):
     """AdamW over fp32 copies of bf16 parameters: bf16 has 8 bits of mantissa, too few to add up small steps."""
 
@@ -104,7 +108,12 @@ class _Masters(torch.optim.AdamW):
     def step(self, closure: Any = None) -> Any:
         for weight, master in self._pairs:
             master.grad = None if weight.grad is None else weight.grad.float()
+            if master.grad is not None and not torch.isfinite(master.grad).all():
+                raise _no_number("A gradient")
         result = super().step(closure)
+        # Looked at before anything is saved: a checkpoint of such weights would be taken up again and again.
+        if not all(torch.isfinite(master).all() for _, master in self._pairs):
+            raise _no_number("A weight")
         for weight, master in self._pairs:
             weight.copy_(master)
             weight.grad = None  # the Trainer clears those of the model alone
@@ -121,6 +130,7 @@ class _RouterTrainer(Trainer):
         recipe: Recipe,
         head: torch.nn.Linear | None,
         validation: Mapping[str, Sequence[Encoded]] | None = None,
+        spent: float = 0.0,
         **rest: Any,
     ) -> None:
         # The dataset of evaluation is only there to be: `evaluate` goes through the sources itself.
@@ -129,6 +139,7 @@ class _RouterTrainer(Trainer):
         self._recipe = recipe
         self._head = head
         self._validation = validation or {}
+        self._began = time.monotonic() - spent
         self.model_accepts_loss_kwargs = False
 
     @torch.no_grad()
@@ -153,16 +164,38 @@ class _RouterTrainer(Trainer):
     def _save(self, output_dir: str | None = None, *_: Any, **__: Any) -> None:
         """Saves a checkpoint of the adapter alone; peft would add the embedding table, twenty times as large."""
         model: Any = self.model
-        model.save_pretrained(output_dir or self.args.output_dir, save_embedding_layers=False)
+        folder = Path(output_dir or str(self.args.output_dir))
+        model.save_pretrained(str(folder), save_embedding_layers=False)
+        (folder / SECONDS).write_text(json.dumps(time.monotonic() - self._began), encoding="utf-8")
 
     def _load_from_checkpoint(self, *_: Any, **__: Any) -> None:
         """Does nothing: the optimizer's masters set the weights, and peft would train other parameters from here on."""
 
+    def _rows(self, module: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns a table of the vocabulary as it was, and its rows of the functional tokens as they are now.
+
+        peft's own way copies the whole table for these eighteen rows, forward and backward.
+        """
+        adapter = getattr(module, "token_adapter", None)
+        if adapter is None:
+            return module.weight, module.weight[self._function_ids]
+        return adapter.get_base_layer().weight, adapter.trainable_tokens_delta["default"]
+
+    @torch.no_grad()
+    def _embedded(self, module: Any, ids: torch.Tensor) -> torch.Tensor:
+        """Looks tokens up without a gradient.
+
+        Rows of functional tokens learn as outputs; as inputs they would pull gradients through every frozen layer.
+        """
+        table, rows = self._rows(module)
+        embeds = embedding(ids, table)
+        ours = torch.isin(ids, self._function_ids)
+        embeds[ours] = rows[torch.searchsorted(self._function_ids, ids[ours])]
+        return embeds
+
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, *_: Any, **__: Any) -> Any:
         ids, kinds = inputs["input_ids"], inputs["kinds"]
-        # Detached: rows of functional tokens learn as outputs; as inputs they would pull gradients through every
-        # frozen layer.
-        embeds = model.get_input_embeddings()(ids).detach()
+        embeds = self._embedded(model.get_input_embeddings(), ids)
         causal = model.base_model.model
         hidden = causal.model(
             inputs_embeds=embeds, attention_mask=inputs["attention_mask"], use_cache=False
@@ -170,13 +203,16 @@ class _RouterTrainer(Trainer):
         labels, kinds_of_all = ids[:, 1:], kinds[:, 1:]
         kinds = kinds_of_all
         where = kinds > 0
-        logits = causal.lm_head(hidden[:, :-1][where]).float()
+        states = hidden[:, :-1][where]
         labels, kinds, shares = labels[where], kinds[where], inputs["shares"][where.nonzero()[:, 0]]
-        losses = logits.new_zeros(len(labels))
+        losses = states.new_zeros(len(labels), dtype=torch.float32)
         text = kinds == TEXT
-        losses[text] = cross_entropy(logits[text], labels[text], reduction="none")
+        table, rows = self._rows(causal.lm_head)
+        if text.any():
+            logits = linear(states[text], table).index_copy(1, self._function_ids, linear(states[text], rows))
+            losses[text] = cross_entropy(logits.float(), labels[text], reduction="none")
         choice = ~text
-        among = logits[choice][:, self._function_ids]
+        among = linear(states[choice], rows).float()
         # The route never ends a run: only a hop may choose the end.
         first = kinds[choice] == CHOICE
         among[first, -1] = torch.finfo(among.dtype).min
@@ -193,10 +229,7 @@ class _RouterTrainer(Trainer):
             named = self._head(hidden[:, :-1][known, first]).float()
             loss = loss + self._recipe.subject_weight * cross_entropy(named, subjects[known])
         if not torch.isfinite(loss):
-            step = self.state.global_step
-            raise TrainingError(
-                f"The loss is not a number at step {step}: lower the learning rate, or look at the rows."
-            )
+            raise _no_number(f"The loss at step {self.state.global_step}")
         return (loss, {"loss": loss}) if return_outputs else loss
 
 
@@ -261,10 +294,11 @@ def train(
         progress: Whether to show a bar.
 
     Returns:
-        The Trainer's own figures (`train_loss`, `train_runtime` in seconds, …), and the best `eval_loss`.
+        The Trainer's own figures (`train_loss`, `train_runtime` in seconds with those of stopped runs, …), and the best
+        `eval_loss`.
 
     Raises:
-        TrainingError: If there are no rows, the loss becomes NaN, or a checkpoint cannot be written.
+        TrainingError: If there are no rows, loss, gradient or weight become NaN, or a checkpoint cannot be written.
     """
     if not rows:
         raise TrainingError("There is nothing to train on: the rows are empty.")
@@ -303,11 +337,14 @@ def train(
         disable_tqdm=not progress,
         dataloader_pin_memory=False,
     )
+    last = last_whole_checkpoint(work)
+    spent = _seconds(last)
     trainer = _RouterTrainer(
         function_ids=function_ids,
         recipe=recipe,
         head=head,
         validation=validation if looks else None,
+        spent=spent,
         model=model,
         args=arguments,
         train_dataset=_Rows(rows),
@@ -315,11 +352,25 @@ def train(
         optimizers=(_Masters(groups), None),
         callbacks=[EarlyStoppingCallback(recipe.patience)] if looks else [],
     )
-    last = _last_whole_checkpoint(work)
-    with _disk_errors(), redirect_stdout(sys.stderr):  # the Trainer prints its figures; stdout is for ours
+    with disk_errors("A checkpoint"), redirect_stdout(sys.stderr):  # the Trainer prints its figures; stdout is for ours
         result = trainer.train(resume_from_checkpoint=str(last) if last else None)
     best = {"eval_loss": float(trainer.state.best_metric)} if trainer.state.best_metric is not None else {}
-    return {**result.metrics, **best, "steps": trainer.state.global_step}
+    return {**_whole_time(result.metrics, spent), **best, "steps": trainer.state.global_step}
+
+
+def _seconds(checkpoint: Path | None) -> float:
+    try:
+        return float((checkpoint / SECONDS).read_text(encoding="utf-8")) if checkpoint else 0.0
+    except (OSError, ValueError):  # a checkpoint of before there was this file
+        return 0.0
+
+
+def _whole_time(metrics: Mapping[str, float], spent: float) -> dict[str, float]:
+    """Returns the Trainer's figures with the time of the runs before the last stop."""
+    runtime = metrics["train_runtime"]
+    share = runtime / (runtime + spent)
+    rates = {name: value * share for name, value in metrics.items() if name.endswith("_per_second")}
+    return {**metrics, **rates, "train_runtime": round(runtime + spent, 1)}
 
 
 def _subject_head(model: PeftModel, subjects: int, seed: int) -> torch.nn.Linear:
@@ -332,38 +383,3 @@ def _subject_head(model: PeftModel, subjects: int, seed: int) -> torch.nn.Linear
         head.weight.copy_(start)
         head.bias.zero_()
     return head
-
-
-def _last_whole_checkpoint(work: Path) -> Path | None:
-    """Returns the newest checkpoint that can be read; a run that was killed may have left a newer half of one."""
-    found = [path for path in work.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
-    for path in sorted(found, key=lambda path: -int(path.name.rpartition("-")[2])):
-        try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-            with safe_open(path / "adapter_model.safetensors", "pt") as tensors:
-                tensors.keys()
-        except (OSError, ValueError, SafetensorError):
-            continue
-        if zipfile.is_zipfile(path / "optimizer.pt"):
-            return path
-    return None
-
-
-@contextmanager
-def _disk_errors() -> Generator[None]:
-    """Says in one sentence that a checkpoint could not be written; safetensors and torch have errors of their own."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        raise _unwritten(error) from error
-    except RuntimeError as error:
-        if "writ" not in str(error):  # PytorchStreamWriter failed writing file, unexpected pos, …
-            raise
-        raise _unwritten(error) from error
-
-
-def _unwritten(error: Exception) -> TrainingError:
-    return TrainingError(
-        f"A checkpoint could not be written ({str(error).splitlines()[0][:120]}): make room and start the run again; it"
-        " goes on from the last whole checkpoint."
-    )

@@ -1,10 +1,10 @@
-"""Literals: what is one, what counts as kept, and which rewrites may be sent."""
+"""Literals: what is one, and what counts as lost."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octopus_graph.literals import literals, survives, trusted
+from octopus_graph.literals import literals, lost
 
 
 def test_literals_are_numbers_quotations_code_and_names() -> None:
@@ -12,52 +12,91 @@ def test_literals_are_numbers_quotations_code_and_names() -> None:
         "code": ["len(x)"],
         "number": ["3.5"],
         "quote": ["two words"],
-        "name": ["New York"],
+        "name": ["New", "York"],
     }
 
 
-def test_markers_of_a_list_are_no_numbers() -> None:
-    assert literals("1. area of 5 m\n2) who was it\n(3) 12 V") == {"number": ["5 m", "12 V"]}
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("why did NATO and the UK agree", ["NATO", "UK"]),
+        ("was O'Brien in Zürich", ["O'Brien", "Zürich"]),
+        ("is McDonald rich", ["McDonald"]),
+        ("Newton's third law", ["Newton"]),
+        ("What's new. Rents are up", []),
+        ("how is H2SO4 made", ["H2SO4"]),
+        ("WHY IS THE SKY BLUE", []),
+    ],
+)
+def test_names_are_capitals_acronyms_and_formulas(text: str, found: list[str]) -> None:
+    assert literals(text).get("name", []) == found
 
 
 @pytest.mark.parametrize(
-    ("literal", "rewrite", "kept"),
+    ("text", "rewrite"),
     [
-        ("1,200", "a deposit of 1200 euros", True),
-        ("12 V", "at 12V", True),
-        ("12 V", "at 12 kV", False),
-        ("2", "in 2019", False),
-        ("40%", "40 % of them", True),
-        ("40%", "40 of them", False),
+        ("a deposit of 1,200", "a deposit of 1200 euros"),
+        ("12 V", "at 12V"),
+        ("40%", "40 percent of them"),
+        ("5 kg", "five kilograms"),
+        ("sides 3, 4 and 5 cm", "3 cm, 4 cm, 5 cm"),
+        ("mean of 3,7,7,9", "the mean of 3, 7, 7 and 9"),
+        ("x²", "x^2"),
+        ("5 µg", "5 μg"),
+        ("the Peru coast", "the Peruvian coast"),
+        ("his WACC", "the weighted average cost of capital"),
+        ("39,5 °C", "39.5 °C"),
     ],
 )
-def test_a_number_is_kept_with_its_unit(literal: str, rewrite: str, kept: bool) -> None:
-    assert survives("number", literal, rewrite) is kept
+def test_other_ways_to_write_a_literal_keep_it(text: str, rewrite: str) -> None:
+    assert lost(text, rewrite) == []
 
 
 @pytest.mark.parametrize(
-    ("request_", "rewrite", "good"),
+    ("text", "rewrite"),
     [
-        ("my landlord kept my 1,200 euro deposit", "Can a landlord keep a deposit of 1200 euros?", True),
-        ("my landlord kept my 1,200 euro deposit", "Can a landlord keep a deposit?", False),
-        ("landlord kept my deposit", "Can a landlord keep a deposit of 500?", False),
-        ("what does 40 Ah hold at 12 V and may my landlord raise the rent", "May a landlord raise the rent?", True),
-        ("what does 40 Ah hold at 12 V and may my landlord raise the rent", "What does a 40 Ah battery hold?", False),
-        ('what does "carpe diem" mean', "What does the Latin phrase mean?", False),
-        ("I pay 850 a month since May 2019. may my landlord raise the rent?", "May a landlord raise the rent?", False),
-        ("was born in Lisbon, where is that", "Where is the city?", False),
-        ("how do i reverse `rows.sort()`", "How is rows.sort() reversed?", True),
+        ("20 m", "20 mm"),
+        ("5 m", "5 mol"),
+        ("5 cm", "5 m"),
+        ("5 cm", "5"),
+        ("3 hours", "3 days"),
+        ("60 km/h", "60 km"),
+        ("60 km/h", "60"),
+        ("30 mph", "30"),
+        ("140 mmHg", "140"),
+        ("5 µg", "5 g"),
+        ("5 million", "5"),
+        ("$5", "5"),
+        ("850 €", "850 $"),
+        ("12%", "12"),
+        ("-5", "5"),
+        ("1e-5", "1e5"),
+        ("1,5", "15"),
+        ("2", "in 2019"),
+        ("5 and 5", "5"),
+        ("120/80", "80/120"),
+        ("2^10", "10^2"),
+        ("3x", "3y"),
+        ("3:45", "45:3"),
+        ("the NATO", "the alliance"),
+        ("the UK", "the country"),
+        ("to O'Brien", "to Brien"),
+        ("to Zürich", "to Zug"),
+        ("a McDonald", "a Mc"),
+        ("to Austria", "to Australia"),
+        ("what is 'carpe diem'", "what is the phrase"),
+        ('what is "carpe diem"', "what is carpe"),
+        ("git push --force", "git push"),
+        ("C++", "C"),
+        ("myFunc fails", "the function fails"),
+        ("numpy.mean fails", "mean fails"),
+        ("`git rebase -i`", "`git rebase`"),
     ],
 )
-def test_a_rewrite_keeps_what_its_part_of_the_request_holds(request_: str, rewrite: str, good: bool) -> None:
-    assert trusted(rewrite, request_) is good
-
-
-def test_numbers_may_come_from_earlier_turns_and_answers() -> None:
-    assert trusted("What is x^3 at x = 3?", "and at x = 3?", ["the derivative of x^3 at x = 2"])
-    assert not trusted("What is x^4 at x = 3?", "and at x = 3?", ["the derivative of x^3 at x = 2"])
+def test_losses(text: str, rewrite: str) -> None:
+    assert lost(text, rewrite)
 
 
 @given(st.text())
-def test_the_request_itself_is_always_a_good_rewrite(text: str) -> None:
-    assert trusted(text, text)
+def test_a_text_loses_nothing_to_itself(text: str) -> None:
+    assert lost(text, text) == []

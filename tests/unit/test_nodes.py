@@ -275,6 +275,22 @@ async def test_white_space_and_case_make_no_new_question(ask: Ask) -> None:
     assert path(await ask(compiled(again), "both", max_hops=10)) == ["math", "physics"]
 
 
+async def test_other_words_make_no_new_question(ask: Ask) -> None:
+    """The router would go round in circles and word it anew each time: math, physics, math, physics …"""
+    again: Script = {
+        "": [
+            Pick("math", rewrite="What is the area of the circle?"),
+            Pick("physics", rewrite="How heavy is the disc?"),
+            Pick("math", rewrite="Please compute the circle's area"),
+            Pick("physics", rewrite="What is heavy about the disc?"),
+        ]
+    }
+
+    result = await ask(compiled(again), "the area of this circle, and how heavy is the disc", max_hops=10)
+
+    assert path(result) == ["math", "physics"]
+
+
 async def test_whoever_would_be_asked_the_same_makes_room_for_the_next_best(ask: Ask) -> None:
     def prefer(scene: Scene) -> dict[str, float]:
         return {"math": 3.0, "physics": 2.0, "law": 1.0, "end": 0.0}

@@ -3,9 +3,11 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from octopus_graph.errors import ConfigurationError
 from octopus_graph.risk import Calibration, bound_risk
 
 
@@ -49,7 +51,18 @@ def test_a_calibration_bounds_a_hop_and_a_whole_path() -> None:
     calibration = Calibration(hop=tuple(hops), path=tuple(paths))
     assert calibration.bound(0.05).min_confidence == 0.052
     assert calibration.bound(0.05, whole_path=True).min_confidence == 0.152
-    assert (
-        Calibration(hop=tuple(hops)).bound(0.05, whole_path=True).min_confidence == 0.052
-    )  # of paths nothing is known
     assert Calibration.model_validate_json(calibration.model_dump_json()) == calibration
+
+
+def test_a_calibration_without_whole_paths_promises_nothing_of_them() -> None:
+    with pytest.raises(ConfigurationError, match="no whole paths"):
+        Calibration(hop=((0.9, True),)).bound(0.05, whole_path=True)
+
+
+def test_a_bound_no_threshold_can_keep_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    few = Calibration(hop=((0.9, True),) * 9)
+    for _ in range(2):
+        assert math.isinf(few.bound(0.0123).min_confidence)
+    (said,) = [record.message for record in caplog.records]
+    assert said.startswith("No confidence keeps wrong answers under 1.23% by the 9 requests")
+    assert "which could show 10.00% at best" in said

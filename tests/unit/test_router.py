@@ -112,6 +112,13 @@ def test_a_rewrite_is_used_only_if_it_is_to_be_trusted(text: str, rewrite: str |
     assert router(text=text).decide("derivative of x^3 when x is 2").rewrite == rewrite
 
 
+def test_of_several_questions_a_refused_rewrite_leaves_the_one_it_is_about() -> None:
+    text = " ('May a landlord raise the rent by 500?')"
+    two = "what is 12% of 350 and may a landlord raise the rent"
+    assert router(text=text).decide(two).rewrite == "may a landlord raise the rent"
+    assert router(text=text).decide("may a landlord raise the rent").rewrite is None
+
+
 def test_numbers_may_come_from_the_turn_before_and_from_an_answer() -> None:
     text = " ('Differentiate x^3 at x = 3.')"
     assert router(text=text).decide("and at 3?", previous=[Turn("derivative of x^3 at x = 2", "<nexa_4>")]).rewrite

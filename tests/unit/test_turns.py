@@ -1,13 +1,26 @@
 """Messages read as turns, and histories that chat models accept."""
 
+from collections.abc import Sequence
+
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 
 from octopus_graph.codec import Turn
+from octopus_graph.effects import run
 from octopus_graph.errors import InputError
+from octopus_graph.router import RouterDecision
 from octopus_graph.state import Hop
 from octopus_graph.tokens import PAPER_EXPERTS, FunctionalTokens
-from octopus_graph.turns import briefing, handoff, mended, pending_call, previous_turns, request_of
+from octopus_graph.turns import (
+    briefing,
+    following,
+    handoff,
+    mended,
+    pending_call,
+    previous_turns,
+    repeats,
+    request_of,
+)
 
 TOKENS = FunctionalTokens(PAPER_EXPERTS)
 
@@ -147,3 +160,39 @@ def test_of_several_calls_the_answered_ones_stay() -> None:
     assert isinstance(replacement, AIMessage)
     assert replacement.text == "two things"
     assert [kept["name"] for kept in replacement.tool_calls] == ["law"]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "query", "again"),
+    [
+        ("What is the area of a circle?", " what is  THE area of a circle?", True),
+        ("What is the area of a circle?", "Please find the circle's area.", True),
+        ("What is the area of a circle?", "What is the area of a square?", False),
+        ("Find the interest on 500 dollars at 5 percent over 3 years in a savings account", "", False),
+        (
+            "Find the interest on 500 dollars at 5 percent over 3 years in a savings account",
+            "Find the interest on 500 dollars at 6 percent over 3 years in a savings account",
+            False,
+        ),
+        ("?", "!", False),
+        ("?", "?", True),
+    ],
+)
+def test_a_question_in_other_words_is_the_same_question(earlier: str, query: str, again: bool) -> None:
+    assert repeats("math", query, [("law", "x"), ("math", earlier)]) is again
+    assert not repeats("physics", query, [("math", earlier)])
+
+
+def test_whoever_would_be_asked_again_makes_room_and_in_the_end_there_is_nobody() -> None:
+    seen: list[tuple[str, ...]] = []
+
+    def decide(candidates: Sequence[str]) -> RouterDecision:
+        seen.append(tuple(candidates))
+        return RouterDecision(candidates[0], "<nexa_0>", 0.9, ())
+
+    asked = [("math", "x"), ("law", "x")]
+    assert run(following(decide, ["math", "law"], "x", asked)) is None
+    assert seen == [("math", "law"), ("law",)]
+    chosen = run(following(decide, ["math", "law"], "x", asked, min_confidence=0.95))
+    assert chosen is not None  # the run ends there anyway: nobody else is looked for
+    assert chosen.expert == "math"

@@ -4,6 +4,10 @@ from typing import Any
 
 import pytest
 
+from octopus_graph.evaluation.cases import fresh_paragraphs
+from octopus_graph.training import check as checking
+from octopus_graph.training.data import OWN_DATA, held_out, own_paragraphs
+
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
@@ -38,6 +42,43 @@ def test_check_ends_with_1_on_overlap_and_says_where(octopus: Any, rows: Path, t
     found = json.loads(octopus("data", "check", rows, "--against", evaluation, "--json").stdout)
     assert found["overlap"] == [["a", "integral of x?"]]
     assert found["clean"] is False
+
+
+def test_the_projects_requests_are_checked_against_every_set_of_its_own(
+    octopus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "shared" / "data"
+    folder.mkdir(parents=True)
+    asked = [f"Is {number} a prime?" for number in range(60)]
+    rows = [{"question": text, "expert": "math", "subject": "numbers"} for text in asked]
+    (folder / "mmlu_dev.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    seen: dict[str, list[str]] = {}
+
+    def checked(rows: list[Any], evaluation: list[str]) -> Any:
+        seen.update(rows=[row.request for row in rows], evaluation=evaluation)
+        return checking.Findings(len(rows), [], [], [], {}, {})
+
+    monkeypatch.setattr(checking, "check", checked)
+    assert octopus("data", "check").exit_code == 0
+    texts = set(seen["evaluation"])
+    for name in ("validation/words", "test/words", "test/facts", "test/pasted", "test/none", "test/paths"):
+        assert texts >= set(checking.evaluation_texts(OWN_DATA / f"{name}.jsonl")), name
+    assert texts >= set(fresh_paragraphs())
+    assert set(own_paragraphs()) <= set(seen["rows"])  # they must not stand in a test either
+    # Of a benchmark only what training holds out is a test.
+    assert {text for text in asked if text in texts} == {text for text in asked if held_out(text)} != set()
+
+
+def test_somebody_elses_rows_are_checked_against_what_they_name(octopus: Any, rows: Path, tmp_path: Path) -> None:
+    held = next(text for text in (f"Integral of x^{n}?" for n in range(99)) if held_out(text))
+    (tmp_path / "mmlu_dev.jsonl").write_text(json.dumps({"question": held, "expert": "math"}) + "\n")
+    rows.write_text(rows.read_text() + json.dumps({"id": "c", "request": held, "expert": "math"}) + "\n")
+    assert octopus("data", "check", rows).exit_code == 0
+    result = octopus("data", "check", rows, "--data", tmp_path)
+    assert result.exit_code == 1
+    assert "overlap with evaluation sets: 1\n  c  " in result.stdout
 
 
 def test_a_malformed_file_is_one_clear_line(octopus: Any, tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 import json
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,16 @@ class Commands:
     def own_lessons(self, files: list[Path]) -> list[Path]:
         return files
 
-    def train_router(self, lessons: Any, plan: Any, out: Path, work: Path, *, base: str, say: Any) -> None:
-        self.calls.append((lessons, out, work, base))
+    def train_router(
+        self, lessons: Any, plan: Any, out: Path, work: Path, *, base: str, start: Path | None, say: Any
+    ) -> None:
+        self.calls.append((lessons, out, work, base, start))
         say("98% of [it] \x1b is learnt.")
+
+    def train_all(
+        self, lessons: Any, plan: Any, out: Path, work: Path, *, base: str, start: Path | None, say: Any
+    ) -> None:
+        self.calls.append(("all", lessons, out, work, base, start))
 
     def train_edges(self, lessons: Any, plan: Any, router: Path, work: Path, *, experts: Any, say: Any) -> None:
         self.calls.append((lessons, router, work, experts))
@@ -50,7 +60,13 @@ def test_the_router_is_trained_where_it_is_said(octopus: Any, commands: Commands
     result = octopus("train", "router", "--data", data, "--out", "o", "--work", "w", "--base", "org/base")
 
     assert (result.exit_code, result.stdout) == (0, "98% of [it] \ufffd is learnt.\n")
-    assert commands.calls == [(data, Path("o"), Path("w"), "org/base")]
+    assert commands.calls == [(data, Path("o"), Path("w"), "org/base", None)]
+
+
+@pytest.mark.parametrize("command", ["router", "all"])
+def test_a_run_may_go_on_from_a_router(octopus: Any, commands: Commands, data: Path, command: str) -> None:
+    assert octopus("train", command, "--data", data, "--out", "o", "--start", "older").exit_code == 0
+    assert commands.calls[0][-2:] == (EMBEDDED, Path("older"))
 
 
 def test_the_shipped_router_is_the_default_and_data_may_lie_beside(
@@ -66,7 +82,7 @@ def test_the_shipped_router_is_the_default_and_data_may_lie_beside(
     assert octopus("train", "edges", "--expert", "math", "--expert", "law").exit_code == 0
     beside = Path("../shared/data")
     assert commands.calls == [
-        (beside, SHIPPED, Path("build/router"), EMBEDDED),
+        (beside, SHIPPED, Path("build/router"), EMBEDDED, None),
         (beside, SHIPPED, Path("build/edges"), ["math", "law"]),
     ]
 
@@ -76,10 +92,7 @@ def test_your_own_examples_train_a_router_and_its_edges(octopus: Any, commands: 
 
     assert result.exit_code == 0
     files = [Path("a.jsonl"), Path("b.jsonl")]
-    assert commands.calls == [
-        (files, Path("o"), Path("w/router"), EMBEDDED),
-        (files, Path("o"), Path("w/edges"), None),
-    ]
+    assert commands.calls == [("all", files, Path("o"), Path("w"), EMBEDDED, None)]
 
 
 @pytest.mark.parametrize(
@@ -182,12 +195,52 @@ def test_a_router_of_ones_own_experts_from_rows_to_a_decision(octopus: Any, llam
     result = octopus(*command, "--out", place, "--work", tmp_path / "work", "--json")
 
     assert result.exit_code == 0, result.stderr
-    assert set(json.loads(result.stdout)["figures"]) == {"training", "routes", "paths"}
+    assert set(json.loads(result.stdout)["figures"]) == {"training", "data", "routes", "edges", "paths"}
     decided = json.loads(octopus("route", "--router", place, "bbbbbb77", "--json").stdout)
     assert (decided["expert"], decided["token"]) == ("billing", "<nexa_0>")
     assert octopus("route", "--router", place, "--expert", "math", "x").exit_code == 2
     again = octopus(*command, "--out", place, "--work", tmp_path / "work")
     assert "finished; nothing to train" in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ctrl_c_says_that_the_same_command_goes_on_and_so_it_does(llama: Path, tmp_path: Path) -> None:
+    rows = [
+        {"request": letter * 6 + str(number), "expert": expert}
+        for letter, expert in (("b", "billing"), ("s", "support"))
+        for number in range(60)
+    ]
+    examples, config, place, work = (tmp_path / name for name in ("mine.jsonl", "tiny.yaml", "router", "work"))
+    examples.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    slow = TINY.replace("evaluations: 2", "evaluations: 30, patience: 30").replace("passes: 4", "passes: 15")
+    config.write_text(slow, encoding="utf-8")
+    command = [sys.executable, "-m", "octopus_graph", "train", "router", "--examples", examples, "--config", config]
+    command += ["--base", llama, "--out", place, "--work", work]
+
+    heard = tmp_path / "stderr"
+    with heard.open("w") as file, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file) as run:
+        try:
+            while not list(work.rglob("checkpoint-*/trainer_state.json")):
+                assert run.poll() is None, "it ended before its first checkpoint"
+                time.sleep(0.02)
+            run.send_signal(signal.SIGINT)
+            assert run.wait() == 130
+        finally:
+            run.kill()  # a test that failed, or took too long, leaves no process
+    stderr = heard.read_text()
+
+    assert "\nInterrupted: the same command goes on from the last checkpoint.\n" in stderr
+    assert "Traceback" not in stderr
+    assert not place.exists()
+    stopped = max(int(path.name.rpartition("-")[2]) for path in work.rglob("checkpoint-*"))
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    states = [json.loads(path.read_text()) for path in work.rglob("checkpoint-*/trainer_state.json")]
+    last = max(states, key=lambda state: state["global_step"])
+    steps = [entry["step"] for entry in last["log_history"]]
+    assert last["global_step"] > stopped
+    assert steps == sorted(steps), "a run that began anew would log its first steps twice"
+    assert (place / "router.json").is_file()
 
 
 @pytest.mark.parametrize(

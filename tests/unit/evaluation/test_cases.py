@@ -39,12 +39,30 @@ def test_requests_questions_paths_and_strays_are_cases(tmp_path: Path) -> None:
         ({"expert": "math"}, "line 2: request: Field required"),
         ({"request": "", "expert": "math"}, "line 2: request: "),
         ({"request": "x", "expert": "cooking"}, "line 2: unknown expert 'cooking'"),
+        ({"request": "x", "exprt": "math"}, "line 2: the line: .*'exprt'"),
+        ({"request": "x", "answer": "A"}, "line 2: the line: .*no expert fits.*'answer'"),
+        ({"request": "x", "targets": {"math": "much"}}, "line 2: the line: .*'targets'"),
+        (
+            {"request": "x", "expert": "math", "previous": [{"request": "y", "expert": "cooking"}]},
+            "line 2: unknown expert 'cooking'",
+        ),
     ],
 )
 def test_a_malformed_line_is_named(tmp_path: Path, line: object, complaint: str) -> None:
     file = write(tmp_path / "rows.jsonl", {"request": "2 + 2?", "expert": "math"}, line)
     with pytest.raises(TrainingError, match=rf"rows\.jsonl, {complaint}"):
         read_cases(file, EXPERTS)
+
+
+def test_targets_alone_name_the_expert_with_the_largest_share(tmp_path: Path) -> None:
+    [case] = read_cases(write(tmp_path / "r.jsonl", {"request": "x", "targets": {"math": 1, "law": 2.5}}), EXPERTS)
+    assert case.expert == "law"
+
+
+def test_a_row_that_no_expert_fits_may_say_where_it_comes_from(tmp_path: Path) -> None:
+    row = {"id": "1", "question": "lol", "expert": None, "style": "smalltalk", "source": "chat"}
+    [case] = read_cases(write(tmp_path / "r.jsonl", row), EXPERTS)
+    assert (case.request, case.path, case.source) == ("lol", (), "chat")
 
 
 def test_a_file_without_rows_or_no_file_says_so(tmp_path: Path) -> None:

@@ -16,6 +16,13 @@ def test_accuracy_and_macro_f1_by_hand() -> None:
     assert found.accuracy.low < 0.75 < found.accuracy.high
 
 
+def test_a_decision_for_nobody_is_wrong_and_no_column_of_its_own() -> None:
+    found = rates(["a", "b"], ["a", ""], ["a", "b"])
+    assert found.accuracy.value == 0.5
+    assert found.macro_f1.value == 0.5
+    assert found.confusion == [[1, 0], [0, 0]]
+
+
 def test_an_interval_holds_the_true_share_about_19_times_in_20() -> None:
     draw = np.random.default_rng(5)
     held = 0

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from octopus_graph.errors import ConfigurationError
-from octopus_graph.evaluation.cases import Case
-from octopus_graph.evaluation.contenders import Knn, Router, SemanticRouter, Svm
-from octopus_graph.evaluation.paths import measure_paths, walk
+from octopus_graph.evaluation.cases import Case, read_cases
+from octopus_graph.evaluation.contenders import Knn, SemanticRouter, Svm
 from octopus_graph.evaluation.report import write_report
-from octopus_graph.evaluation.rewrites import measure_rewrites
-from octopus_graph.evaluation.robustness import measure_robustness
-from octopus_graph.evaluation.tasks import TASKS, Evaluation, held_out_cases
+from octopus_graph.evaluation.tables import tables
+from octopus_graph.evaluation.tasks import TASKS, Evaluation, held_out_cases, own_cases, thinned
+from octopus_graph.risk import Calibration
 from octopus_graph.testing import Pick, scripted_router
-from octopus_graph.training.data import Multipart, PathHop, Question, Request, Unroutable
+from octopus_graph.tokens import PAPER_EXPERTS
+from octopus_graph.training.data import Multipart, PathHop, Previous, Question, Request, Unroutable
 from octopus_graph.training.mixture import Rows
 
 WORDS = {"math": ("integral", "matrix", "prime"), "law": ("contract", "court", "tort")}
@@ -28,6 +28,15 @@ ROWS = Rows(
         for expert, words in WORDS.items()
         for index in range(10)
         for word in words
+    ]
+    + [
+        Request(
+            id="later",
+            request="and what follows?",
+            previous=(Previous(request="the court", expert="law"),),
+            expert="law",
+            rewrite="What follows from it in court?",
+        )
     ],
     [
         Multipart(
@@ -65,44 +74,21 @@ def test_baselines_learn_what_a_word_tells() -> None:
         assert all(0.5 < guess.confidence <= 1 for guess in guesses)
 
 
-def test_a_path_is_walked_after_the_routers_own_decisions() -> None:
-    case = Case(request="the integral, then the contract", hops=ROWS.paths[0].hops, source="s", style="then")
-    assert walk(scripted_router(SCRIPT), case)[0] == ("math", "law")
-    lost = Case(request="the contract", hops=ROWS.paths[0].hops, source="s", style="also")
-    figures = measure_paths(scripted_router({"then": ["math", "law", None], "": ["law", None]}), [case, lost])
-    assert figures.exact.value == 0.5
-    assert figures.first.value == 0.5
-    assert figures.styles == {"also": 0.0, "then": 1.0}
-    assert figures.one_hop_only == 0
+def evaluation(cases: Sequence[Case], learned: Rows | None = None, **more: Any) -> Evaluation:
+    given: dict[str, Any] = {
+        "router": scripted_router(SCRIPT),
+        "unseen_paragraphs": ROWS.paragraphs,
+        "embed": embed if learned else None,
+        "say": print,
+    }
+    return Evaluation(cases=cases, learned=learned, **(given | more))
 
 
-def test_a_router_that_never_ends_is_stopped() -> None:
-    def forever(scene: Any) -> str:
-        return ("math", "law")[len(scene.answers) % 2]
-
-    case = Case(request="x", hops=ROWS.paths[0].hops)
-    assert len(walk(scripted_router(forever), case)[0]) <= 4
-
-
-def test_a_router_that_minds_capitals_is_found_out() -> None:
-    router = Router(scripted_router(lambda scene: "law" if scene.request.isupper() else "math"))
-    kept = measure_robustness(router, ["one request", "and another"], [])
-    assert kept["all_caps"].value == 0
-    assert kept["typos"].value == 1
-    assert "pasted_paragraph" not in kept  # there was none to paste
-
-
-def test_a_number_that_a_rewrite_leaves_out_counts() -> None:
-    router = scripted_router({"": Pick("math", rewrite="What is the prime after 7?")})
-    figures = measure_rewrites(router, [Case(request="the prime after 7, and what do 40 apples cost", expert="math")])
-    assert figures.rewritten == 1
-    assert figures.kept["number"] == (0.5, 2)
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def figures() -> dict[str, Any]:
-    run = Evaluation(scripted_router(SCRIPT), held_out_cases(ROWS), ROWS, ROWS.paragraphs, embed, lambda text: None)
-    return run.run(list(TASKS))
+    router = scripted_router(SCRIPT)
+    router.calibration = Calibration(hop=((0.9, True),) * 100, path=((0.9, True),) * 100)
+    return evaluation(held_out_cases(ROWS), ROWS, router=router).run(list(TASKS))
 
 
 def test_all_tasks_measure_and_the_page_holds_them(figures: dict[str, Any], tmp_path: Path) -> None:
@@ -110,6 +96,7 @@ def test_all_tasks_measure_and_the_page_holds_them(figures: dict[str, Any], tmp_
     assert set(contenders) == {"octopus", "svm", "minilm"}
     assert contenders["octopus"]["sources"]["own"]["accuracy"]["value"] == 1
     assert contenders["octopus"]["stray_auroc"] == 1
+    assert contenders["octopus"]["stray_sources"] == {"unroutable": 1}
     assert figures["paths"]["own paths"]["exact"]["value"] == 1
     assert set(figures["robustness"]["octopus"]) == {"typos", "all_caps", "lower_case", "pls", "pasted_paragraph"}
     page = write_report(figures, tmp_path / "out")
@@ -121,6 +108,106 @@ def test_all_tasks_measure_and_the_page_holds_them(figures: dict[str, Any], tmp_
     assert "<script" not in text
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text()) == json.loads(json.dumps(figures))
     assert sorted(file.name for file in page.parent.iterdir()) == ["evaluation.html", "evaluation.json"]
+
+
+def test_every_table_is_as_wide_as_its_head_and_stands_on_the_page(figures: dict[str, Any], tmp_path: Path) -> None:
+    made = tables(figures)
+    text = write_report(figures, tmp_path).read_text()
+    for table in made:
+        assert all(len(row) == len(table.head) for row in table.rows), table.title
+        assert table.title.replace("'", "&#39;") in text
+    by_title = {table.title: table for table in made}
+    assert "(100.0 to 100.0)" in by_title["Routing: macro-F1"].rows[0][2]
+    assert list(by_title["Routing: share right by style"].rows[0][:2]) == ["terse", "60"]
+
+
+def test_requests_that_need_the_turn_before_are_a_source_of_the_router_alone(figures: dict[str, Any]) -> None:
+    contenders = figures["routing"]["contenders"]
+    assert contenders["octopus"]["sources"]["own follow-ups"]["accuracy"]["value"] == 1
+    assert "own follow-ups" not in contenders["svm"]["sources"]
+    router = scripted_router(lambda scene: "law" if scene.previous == "the court" else "math")
+    found = evaluation(held_out_cases(ROWS), router=router).run(["routing"])["routing"]["contenders"]["octopus"]
+    assert found["sources"]["own follow-ups"]["accuracy"]["value"] == 1
+
+
+def test_the_bound_is_the_routers_own_and_not_fitted_on_the_cases() -> None:
+    """Cases that are all wrong would raise a threshold fitted on them; the router's stays."""
+    router = scripted_router({"a": Pick("math", confidence=0.8), "": Pick("math", confidence=0.4)})
+    router.calibration = Calibration(hop=((0.7, True),) * 99 + ((0.3, False),) * 10)
+    cases = [Case(request=text, expert="law", source="exam") for text in ("a", "b", "c", "d")]
+    found = evaluation(cases, router=router, max_error=0.03).run(["calibration"])["calibration"]
+    worth = found["one_hop"]["3.0%"]
+    assert worth["min_confidence"] == 0.7
+    assert worth["coverage"] == 0.25
+    assert worth["wrong"]["value"] == 0.25
+    assert found["one_hop_sources"]["exam"] == worth
+    assert found["one_hop"]["1.0%"]["min_confidence"] == 0.7
+    assert found["calibration_sources"]["exam"]["calibration_error"] == pytest.approx(0.5)
+
+
+def test_too_few_rows_for_a_bound_are_said_and_not_written_as_infinity() -> None:
+    router = scripted_router(SCRIPT)
+    router.calibration = Calibration(hop=((0.7, True),))
+    found = evaluation([Case(request="integral", expert="math")], router=router).run(["calibration"])
+    assert found["calibration"]["one_hop"]["1.0%"]["min_confidence"] is None
+    assert "Infinity" not in json.dumps(found)
+    assert any("lets nothing through" in note for table in tables(found) for note in table.notes)
+
+
+def test_a_router_without_calibration_says_so() -> None:
+    found = evaluation([Case(request="integral", expert="math")]).run(["calibration"])
+    assert any("no calibration.json" in note for table in tables(found) for note in table.notes)
+
+
+def test_a_whole_path_counts_by_its_first_decision() -> None:
+    hops = ROWS.paths[0].hops
+    router = scripted_router({"": [Pick("math", confidence=0.6), Pick("law", confidence=0.3), None]})
+    router.calibration = Calibration(hop=((0.5, True),) * 100, path=((0.5, True),) * 100)
+    found = evaluation([Case(request="both", hops=hops, source="s")], router=router).run(["calibration"])
+    assert found["calibration"]["whole_path"]["5.0%"]["coverage"] == 1  # 0.6, and not the 0.3 after it
+
+
+def test_what_the_temperature_saw_stands_apart() -> None:
+    cases = [Case(request="integral", expert="math"), Case(request="prime", expert="law")]
+    found = evaluation(cases, fitted={"integral"}).run(["calibration"])["calibration"]["halves"]
+    assert {name: (half["rows"], half["right"]) for name, half in found.items()} == {
+        "the_temperature_saw_these": (1, 1),
+        "it_did_not_see_these": (1, 0),
+    }
+
+
+KINDS = {
+    "single": {"request": "the integral", "expert": "math"},
+    "follow-up": {"request": "and?", "expert": "law", "previous": [{"request": "the court", "expert": "law"}]},
+    "path": {
+        "request": "the integral, then",
+        "hops": [{"expert": "math", "query": "i"}, {"expert": "law", "query": "c"}],
+    },
+    "none": {"request": "lol"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_file_of_one_kind_alone_can_be_measured(task: str, kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "cases.jsonl"
+    file.write_text(json.dumps(KINDS[kind]) + "\n")
+    found = evaluation(read_cases(file, PAPER_EXPERTS), ROWS).run([task])
+    write_report(found, tmp_path)
+    measured = {
+        "single": {*TASKS} - {"paths", "answers"},
+        "path": {"paths", "calibration", "rewrite"},
+        "follow-up": {"rewrite"},
+    }
+    assert ("skipped" not in found[task]) is (task in measured.get(kind, set()))
+
+
+def test_the_projects_sets_are_validation_and_test() -> None:
+    cases = own_cases(PAPER_EXPERTS)
+    assert {case.source for case in cases} == {
+        *("words", "facts", "problems"),
+        *("test words", "test facts", "test pasted", "test none", "test paths"),
+    }
 
 
 def test_a_python_without_semantic_router_is_named(tmp_path: Path) -> None:
@@ -138,16 +225,18 @@ def test_answers_are_asked_of_the_graphs_experts_where_cases_carry_one() -> None
         asked.append(name)
         return "B"
 
-    run = Evaluation(
-        router=scripted_router(SCRIPT), cases=cases, learned=None, unseen_paragraphs=[], embed=None, say=print, ask=ask
-    )
-    assert run.run(["answers"])["answers"]["five_shot"]["right"]["value"] == 1.0
+    assert evaluation(cases, ask=ask).run(["answers"])["answers"]["five_shot"]["right"]["value"] == 1.0
     assert asked == ["math"]
+    without = evaluation([Case(request="integral?", expert="math")], ask=ask).run(["answers"])
+    assert "`answer`" in without["answers"]["five_shot_skipped"]
 
 
-def test_a_long_list_of_cases_is_thinned_out_evenly() -> None:
+def test_a_long_list_of_cases_is_thinned_out_evenly_and_says_so() -> None:
     cases = [Case(request=f"prime {place}", expert="math", source=str(place // 500)) for place in range(1000)]
-    run = Evaluation(
-        router=scripted_router(SCRIPT), cases=cases, learned=None, unseen_paragraphs=["Lunch."], embed=None, say=print
-    )
-    assert {source: figures["rows"] for source, figures in run.rewrite().items()} == {"0": 150, "1": 150}
+    kept, left_out = thinned(cases, 300)
+    assert left_out == {"0": (300, 500), "1": (300, 500)}
+    assert [case.request for case in kept[:4]] == ["prime 0", "prime 1", "prime 3", "prime 5"]
+    assert thinned(cases, None) == (cases, {})
+    found = evaluation(kept, left_out=left_out).run(["rewrite"])
+    assert {source: figures["rows"] for source, figures in found["rewrite"].items()} == {"0": 100, "1": 100}
+    assert "0: 300 of 500 cases" in tables(found)[0].notes

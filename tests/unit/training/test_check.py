@@ -7,7 +7,7 @@ import pytest
 
 from octopus_graph.errors import TrainingError
 from octopus_graph.training.check import check, evaluation_texts
-from octopus_graph.training.data import Request, own_requests
+from octopus_graph.training.data import Multipart, Request, own_examples
 
 
 def row(name: str, request: str, expert: str = "math", **more: object) -> Request:
@@ -55,6 +55,26 @@ def test_one_opening_may_not_make_up_more_than_its_share() -> None:
     assert not findings.clean
 
 
+def test_one_closing_may_not_make_up_more_than_its_share_either() -> None:
+    ends = [row(str(n), f"{word} of it, my dear friend!?") for n, word in enumerate(("norm", "trace", "kernel"))]
+    findings = check(ends)
+    assert findings.closings == {"math": ("my dear friend", 1.0)}
+    assert findings.templates == {}
+    assert not findings.clean
+
+
+def test_multi_part_requests_have_templates_too() -> None:
+    hops = [{"expert": "math", "query": "a"}, {"expert": "law", "query": "b"}]
+    paths = [
+        Multipart.model_validate({"id": str(n), "request": f"{start} {word}?", "hops": hops})
+        for start in ("first do the", "and now a", "please tell me of")
+        for n, word in enumerate(("norm", "trace"))
+    ]
+    findings = check(paths)
+    assert findings.templates == {"multi-part requests": ("first do the", 1 / 3)}
+    assert not findings.clean
+
+
 def test_no_rows_is_an_error() -> None:
     with pytest.raises(TrainingError, match="no rows"):
         check([])
@@ -73,7 +93,9 @@ def test_a_missing_evaluation_set_is_named(tmp_path: Path) -> None:
         evaluation_texts(tmp_path / "none.jsonl")
 
 
+@pytest.mark.slow  # half a minute for 25,000 rows
+@pytest.mark.timeout(400)
 def test_the_projects_own_requests_are_clean() -> None:
-    findings = check(own_requests())
+    findings = check(own_examples())
     assert findings.conflicts == []
     assert findings.clean

@@ -11,6 +11,8 @@ from octopus_graph.training.data import (
     Multipart,
     Question,
     Request,
+    Unroutable,
+    examples,
     held_out,
     own_paragraphs,
     own_paths,
@@ -63,6 +65,34 @@ def test_targets_are_shares_of_known_experts(tmp_path: Path, targets: dict[str, 
     file = write(tmp_path / "rows.jsonl", {"id": "a", "request": "2 + 2?", "expert": "math", "targets": targets})
     with pytest.raises(TrainingError, match=r"rows\.jsonl, line 1: (targets|unknown expert 'cooking')"):
         list(read_rows(file, Request))
+
+
+def test_a_row_for_no_expert_has_nothing_more_and_a_slip_in_a_key_is_named(tmp_path: Path) -> None:
+    fine = {"id": "a", "request": "lol ok", "style": "smalltalk", "source": "me"}
+    assert isinstance(examples([write(tmp_path / "fine.jsonl", fine)])[0], Unroutable)
+    file = write(tmp_path / "mine.jsonl", {"request": "a", "expert": "b"}, {"request": "x", "exprt": "shipping"})
+    with pytest.raises(TrainingError, match=r"mine\.jsonl, line 2: there is neither `expert` nor `hops`, but 'exprt'"):
+        examples([file])
+
+
+def test_targets_alone_name_the_expert_with_the_largest_share(tmp_path: Path) -> None:
+    file = write(tmp_path / "mine.jsonl", {"request": "a", "targets": {"one": 0.2, "two": 0.7}})
+    (row,) = examples([file])
+    assert isinstance(row, Request)
+    assert row.expert == "two"
+    for targets in ({}, {"one": "much"}, [1], {"one": 0}):
+        bad = write(tmp_path / "bad.jsonl", {"request": "a", "targets": targets})
+        with pytest.raises(TrainingError, match=r"bad\.jsonl, line 1"):
+            examples([bad])
+
+
+@pytest.mark.parametrize("bad", ["{", {"question": "What is a role?", "choices": ""}, {"source": 1}])
+def test_a_malformed_outcome_is_named_by_file_and_line(tmp_path: Path, bad: object) -> None:
+    write(tmp_path / "mmlu_dev.jsonl", {"subject": "s", "expert": "culture", "question": "Q?", "choices": ""})
+    good = {"source": "ori_mmlu-s", "question": "What is a norm?", "choices": ""}
+    write(tmp_path / "mmlu_pro_outcomes_dev.jsonl", good, bad)
+    with pytest.raises(TrainingError, match=r"mmlu_pro_outcomes_dev\.jsonl, line 2: "):
+        questions(tmp_path)
 
 
 def test_what_no_expert_fits_and_what_is_pasted_comes_with_the_package() -> None:

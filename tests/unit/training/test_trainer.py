@@ -16,10 +16,10 @@ from octopus_graph.engines.hf.loading import load_base, with_functional_tokens
 from octopus_graph.errors import TrainingError
 from octopus_graph.router import OctopusRouter
 from octopus_graph.tokens import PAPER_EXPERTS, FunctionalTokens
-from octopus_graph.training import commands, heldout, trainer
-from octopus_graph.training.adapters import Material, publish, train_edge_adapters, train_router_adapter
-from octopus_graph.training.data import Multipart, PathHop, Question, Request, held_out
-from octopus_graph.training.mixture import Rows, router_samples, split
+from octopus_graph.training import adapters, commands, trainer
+from octopus_graph.training.adapters import Material, train_edge_adapters, train_router_adapter
+from octopus_graph.training.data import Multipart, PathHop, Question, Request
+from octopus_graph.training.mixture import Rows, router_samples
 from octopus_graph.training.model import with_adapter
 from octopus_graph.training.recipe import Mixture, Plan, Recipe
 from octopus_graph.training.samples import request_sample
@@ -95,7 +95,7 @@ def test_edges_are_small_and_change_what_the_router_decides_after_a_hop(
 
 def test_an_expert_without_rows_is_named(llama: Path, tmp_path: Path) -> None:
     rows = Rows([row for row in ROWS.requests if row.expert == "math"], [], [])
-    with pytest.raises(TrainingError, match="no row for law: every expert needs examples"):
+    with pytest.raises(TrainingError, match="no request for law alone to learn from: every expert needs several"):
         train_router_adapter(Material(str(llama), TWO, rows, PLAN), tmp_path, say=silent)
     assert not list(tmp_path.iterdir())
 
@@ -108,43 +108,58 @@ def test_a_run_without_rows_says_so(llama: Path, tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_ends_the_run(llama: Path, tmp_path: Path) -> None:
     nan = RECIPE.model_copy(update={"learning_rate": float("nan"), "token_learning_rate": float("nan")})
     plan = PLAN.model_copy(update={"router": nan})
-    with pytest.raises(TrainingError, match="not a number at step"):
+    with pytest.raises(TrainingError, match="is not a number"):
         train_router_adapter(Material(str(llama), TWO, ROWS, plan), tmp_path, say=silent)
     assert not list(tmp_path.rglob("adapter"))
 
 
-def test_what_is_published_replaces_the_old_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    place = tmp_path / "router"
-    for content in ("old", "new"):
-        fresh = tmp_path / "fresh"
-        fresh.mkdir()
-        (fresh / "file").write_text(content)
-        publish(fresh, place)
-    assert (place / "file").read_text() == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["router"]
+def test_a_gradient_or_a_weight_that_is_no_number_is_never_taken_over() -> None:
+    for grad, rate in ((float("nan"), 0.1), (1.0, float("inf"))):
+        weight = torch.nn.Parameter(torch.ones(2, dtype=torch.bfloat16))
+        optimizer = trainer._Masters([{"params": [weight], "lr": rate}])  # pyright: ignore[reportPrivateUsage]
+        weight.grad = torch.full_like(weight, grad)
+        with pytest.raises(TrainingError, match="is not a number"):
+            optimizer.step()
+        assert weight.tolist() == [1, 1]
 
 
-def test_the_command_trains_calibrates_measures_and_publishes(
+def test_a_last_step_that_went_wrong_is_not_kept(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @torch.no_grad()
+    def broken(model: Any, *_: Any, **__: Any) -> dict[str, float]:
+        next(weight for weight in model.parameters() if weight.requires_grad).fill_(float("inf"))
+        return {}
+
+    monkeypatch.setattr(adapters, "train", broken)
+    with pytest.raises(TrainingError, match="is not a number after training"):
+        train_router_adapter(Material(str(llama), TWO, ROWS, PLAN), tmp_path, say=silent)
+    assert not list(tmp_path.rglob("adapter"))
+
+
+def test_a_run_goes_on_from_no_other_router(llama: Path, router_folder: Path, tmp_path: Path) -> None:
+    others = FunctionalTokens((*PAPER_EXPERTS[1:], PAPER_EXPERTS[0]))  # as many, in another order
+    for tokens, base, start, says in (
+        (others, str(llama), router_folder, "other experts, or the same in another order"),
+        (TOKENS, "another", router_folder, "has the base .*, not another"),
+        (TOKENS, str(llama), tmp_path / "none", "is no router to go on from"),
+    ):
+        with pytest.raises(TrainingError, match=says):
+            train_router_adapter(Material(base, tokens, ROWS, PLAN, start=start), tmp_path, say=silent)
+
+
+def test_a_run_goes_on_from_a_router_of_the_same_experts(
     llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = Rows(
-        ROWS.requests,
-        [ROWS.paths[0].model_copy(update={"id": f"p{i}", "request": f"m{i} l{i}"}) for i in range(20)],
-        [],
+    monkeypatch.setattr(adapters, "train", lambda *_, **__: {})  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    commands.train_router(
+        commands.Lessons(TWO.experts, ROWS, ROWS, {}), PLAN, tmp_path / "first", tmp_path / "work", base=str(llama)
     )
-    learn, unseen = split(rows)
-    lessons = commands.Lessons(TWO.experts, learn, unseen, {"own": unseen.requests})
-    monkeypatch.setattr(heldout, "FEWEST", 2)
-    out, said = tmp_path / "router", list[str]()
-    commands.train_router(lessons, PLAN, out, tmp_path / "work", base=str(llama), say=said.append)
-    figures = json.loads((out / "figures.json").read_text())
-    assert figures["routes"]["own_requests"]["rows"] == sum(held_out(row.request) for row in rows.requests)
-    assert json.loads((out / "router.json").read_text())["temperature"] > 0
-    commands.train_edges(lessons, PLAN, out, tmp_path / "edges", experts=["math", "law"], say=said.append)
-    assert OctopusRouter.from_pretrained(out).engine.adapters == ["law", "math"]
-    figures = json.loads((out / "figures.json").read_text())
-    assert set(figures["paths"]["with_edge_adapters"]) == {"first_hop", "later_hop", "end", "path"}
-    assert not list(out.rglob(".*"))
+    start = tmp_path / "first"
+    folder = train_router_adapter(Material(str(llama), TWO, ROWS, PLAN, start=start), tmp_path / "second", say=silent)
+    tensors: list[dict[str, torch.Tensor]] = []
+    for place in (start, folder):
+        with safe_open(place / "adapter_model.safetensors", "pt") as saved:
+            tensors.append({name: saved.get_tensor(name) for name in saved.keys()})  # noqa: SIM118
+    assert all(torch.equal(value, tensors[1][name]) for name, value in tensors[0].items())
 
 
 @dataclass(frozen=True)
@@ -200,6 +215,15 @@ def test_a_stopped_run_ends_where_one_that_was_not_stopped_does(stopped: Run) ->
     assert stopped.checkpoints() == stopped.checkpoints("another")
     for name, weight in taken_up.items():
         assert torch.allclose(weight, straight[name], atol=1e-3), name
+
+
+def test_the_time_of_a_stopped_run_counts(stopped: Run) -> None:
+    seconds = stopped.work / "work" / "checkpoint-4" / "seconds.json"
+    assert 0 < float(seconds.read_text()) < 100
+    seconds.write_text("1000")
+    metrics, _ = stopped.train()
+    assert metrics["train_runtime"] > 1000
+    assert metrics["train_steps_per_second"] < 0.1
 
 
 def test_half_a_checkpoint_is_passed_over(stopped: Run) -> None:
