@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -125,7 +126,9 @@ def train_router_adapter(material: Material, work: Path, *, say: Callable[[str],
     if (finished / TRAINING).exists():
         say(f"The adapter in {finished} is finished; nothing to train.")
         return finished
-    counted = {"samples": len(encoded), "tokens": sum(len(row.ids) for row in encoded)}
+    counted: dict[str, Any] = {"samples": len(encoded), "tokens": sum(len(row.ids) for row in encoded)}
+    if material.start:
+        counted["start"] = material.start.name
     say(f"{counted['samples']:,} samples, {counted['tokens']:,} tokens.")
     start_rows(
         model, tokenizer, tokens, function_ids, [sample.prompt for sample in samples[:: max(1, len(samples) // 128)]]

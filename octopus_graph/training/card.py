@@ -78,6 +78,7 @@ def _made(folder: Path, edges: Sequence[Path], figures: Mapping[str, Any]) -> st
     training = figures.get("training", {})
     text = f"**Made by** `octopus-graph train`: {_lora(folder)}, and the rows of the functional tokens"
     facts = [
+        *_told(training, "start", "going on from {}"),
         *_told(training, "samples", "{:,} samples"),
         *_told(training, "tokens", "{:,} tokens"),
         *_told(training, "passes", "rows drawn anew in {} passes"),

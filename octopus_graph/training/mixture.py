@@ -122,10 +122,10 @@ def edge_samples(
         question_sample(row, tokens, codec, with_choices=False, stop=True, only=expert)
         for row in draw.sample(asked, min(40, len(asked)))
     ]
+    through = [row for row in rows.paths if any(hop.expert == expert for hop in row.hops)]
     made = compose(rows.requests, mixture.composed_edge, seed, [expert])
     samples += [
         _run(row, tokens, codec, draw, only=expert)
-        for row in [*rows.paths, *made]
-        if any(hop.expert == expert for hop in row.hops)
+        for row in [*draw.sample(through, min(mixture.paths_edge, len(through))), *made]
     ]
     return samples

@@ -61,6 +61,7 @@ class Mixture(_Section):
             are joined of two parts for one expert.
         composed_edge: The same, for each expert's edge.
         alone_edge: Requests of one part for each expert's edge: after them the run ends.
+        paths_edge: Multi-part requests for each expert's edge, at most.
     """
 
     passes: int = Field(default=3, gt=0)
@@ -71,6 +72,7 @@ class Mixture(_Section):
     composed: int = Field(default=500, ge=0)
     composed_edge: int = Field(default=40, ge=0)
     alone_edge: int = Field(default=200, ge=0)
+    paths_edge: int = Field(default=200, ge=0)
 
 
 class Plan(_Section):

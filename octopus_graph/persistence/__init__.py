@@ -1,0 +1,43 @@
+"""State that lasts: checkpoints in Redis or Valkey. The only door to redis.
+
+Example:
+    >>> from octopus_graph.persistence import open_saver
+    >>> with open_saver() as saver:  # doctest: +SKIP
+    ...     graph = create_octopus_graph(experts, router).compile(checkpointer=saver)
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from octopus_graph.persistence.connecting import Link, StoreError
+    from octopus_graph.persistence.embedded import EmbeddedServer
+    from octopus_graph.persistence.opening import open_saver
+    from octopus_graph.persistence.saver import RedisSaver, allow_list_serializer
+
+__all__ = ["EmbeddedServer", "Link", "RedisSaver", "StoreError", "allow_list_serializer", "open_saver"]
+
+_HOMES = {
+    "connecting": ("Link", "StoreError"),
+    "embedded": ("EmbeddedServer",),
+    "opening": ("open_saver",),
+    "saver": ("RedisSaver", "allow_list_serializer"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name when it is first asked for, for redis is an extra.
+
+    Raises:
+        MissingExtraError: If redis is not installed.
+    """
+    for home, names in _HOMES.items():
+        if name in names:
+            if find_spec("redis") is None:
+                from octopus_graph.errors import MissingExtraError
+
+                raise MissingExtraError("redis", "A checkpointer on Redis")
+            value = globals()[name] = getattr(import_module(f"octopus_graph.persistence.{home}"), name)
+            return value
+    raise AttributeError(f"module 'octopus_graph.persistence' has no attribute {name!r}")

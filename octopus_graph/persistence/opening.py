@@ -1,0 +1,72 @@
+"""One call opens the checkpointer wherever it lies."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from langgraph.checkpoint.serde.base import SerializerProtocol  # pyright: ignore[reportMissingTypeStubs]
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer  # pyright: ignore[reportMissingTypeStubs]
+
+from octopus_graph.errors import ConfigurationError, MissingExtraError
+from octopus_graph.persistence.connecting import Link
+from octopus_graph.persistence.saver import RedisSaver, allow_list_serializer
+
+__all__ = ["EMBEDDED", "open_saver"]
+
+EMBEDDED = "embedded"
+KEY_SIZES = (16, 24, 32)
+
+
+def open_saver(
+    where: str | None = None,
+    *,
+    ttl: float | None = None,
+    prefix: str = "octopus",
+    allowed: Iterable[tuple[str, str] | type] = (),
+    key: bytes | None = None,
+    folder: Path | None = None,
+) -> RedisSaver:
+    """Opens a checkpointer.
+
+        with open_saver() as saver: ...            async with open_saver("redis://cache:6379") as saver: ...
+
+    Args:
+        where: A URL, or `embedded` for the user's own Valkey. By default what `OCTOPUS_REDIS_URL` says, else that.
+        ttl: The seconds a checkpoint lives after it was last written to or read; for good if `None`.
+        prefix: What the keys begin with.
+        allowed: Types beyond plain values and messages that may be rebuilt, each as a class or (module, name).
+        key: 16, 24 or 32 bytes with which values are encrypted (AES) before they leave this process.
+        folder: Where the embedded Valkey keeps its data; the user's data folder by default.
+
+    Returns:
+        The saver. Close it, or use it in a `with`: the last to close stops the embedded Valkey.
+
+    Raises:
+        ConfigurationError: If the URL or the key cannot be used.
+        MissingExtraError: If a package is not installed.
+        StoreError: If the embedded Valkey does not start.
+    """
+    chosen = where or os.environ.get("OCTOPUS_REDIS_URL") or EMBEDDED
+    serde: SerializerProtocol = allow_list_serializer(allowed)
+    if key is not None:
+        serde = _encrypted(serde, key)
+    if chosen != EMBEDDED:
+        return RedisSaver(chosen, ttl=ttl, prefix=prefix, serde=serde)
+    from octopus_graph.persistence.embedded import (
+        EmbeddedServer,
+    )  # its locks are those of Unix, a URL is for any system
+
+    server = EmbeddedServer(folder)
+    link = Link(server.url, revive=server.revive)
+    saver = RedisSaver(link, ttl=ttl, prefix=prefix, serde=serde, on_close=server.release)
+    server.acquire()
+    return saver
+
+
+def _encrypted(serde: SerializerProtocol, key: bytes) -> SerializerProtocol:
+    if len(key) not in KEY_SIZES:
+        raise ConfigurationError(f"A key for AES has 16, 24 or 32 bytes, this one has {len(key)}.")
+    try:
+        return EncryptedSerializer.from_pycryptodome_aes(serde, key=key)
+    except ImportError:
+        raise MissingExtraError("redis", "Encryption") from None
