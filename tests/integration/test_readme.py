@@ -17,18 +17,23 @@ def blocks(root: Path, language: str) -> list[str]:
 
 
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "OCTOPUS_DATA": str(cwd / "data"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_python_prints_an_expert_and_an_answer(root: Path, tmp_path: Path) -> None:
-    (code,) = blocks(root, "python")
+    code = "\n".join(blocks(root, "python"))  # the later ones go on from the first
     result = run(sys.executable, "-c", code, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == "law"
     assert lines[1].startswith("I differentiate: ")
     assert "'math'" in lines[2]
+    assert lines[3] == "I differentiate: Derivative of x^2?"
 
 
 def test_the_commands_succeed(root: Path, tmp_path: Path) -> None:
