@@ -85,6 +85,7 @@ def _made(folder: Path, edges: Sequence[Path], figures: Mapping[str, Any]) -> st
         *_told(training, "batch", "batch {}"),
         *_told(training, "steps", "{:,} steps"),
         *_told(training, "train_runtime", "{}", _time),
+        *_told(training, "merged", "then merged: {}"),
         *_told(training, "finished", "finished on {}"),
     ]
     text += f"; {', '.join(facts)}." if facts else "."
