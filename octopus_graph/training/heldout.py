@@ -54,28 +54,11 @@ def temperature_half(text: str) -> bool:
     return hashlib.sha256(text.encode()).digest()[-1] % 2 == 0
 
 
-def _balanced(rows: Rows, *, fitting: bool) -> list[tuple[str, str]]:
-    """Returns one half's texts and experts, as many questions as requests: what confidence means hangs on both.
-
-    Args:
-        rows: What training kept out.
-        fitting: The half that fits the temperature, or the other.
-    """
-    kinds = [
-        [(row.question, row.expert) for row in rows.questions if temperature_half(row.question) is fitting],
-        [
-            (row.request, row.expert)
-            for row in rows.requests
-            if not row.previous and temperature_half(row.request) is fitting
-        ],
-    ]
-    fewest = min((len(kind) for kind in kinds if kind), default=0)
-    return [kind[place * len(kind) // fewest] for kind in kinds if kind for place in range(fewest)]
-
-
 def calibrate(router: OctopusRouter, rows: Rows) -> float | None:
     """Fits the temperature on one half of the held-out questions and requests; `None` where they are too few."""
-    pairs = _balanced(rows, fitting=True)
+    pairs = [(row.question, row.expert) for row in rows.questions]
+    pairs += [(row.request, row.expert) for row in rows.requests if not row.previous]
+    pairs = [pair for pair in pairs if temperature_half(pair[0])]
     if len(pairs) < FEWEST:
         return None
     choices = router.tokens.of(router.experts)
@@ -103,7 +86,9 @@ def measure_routes(router: OctopusRouter, rows: Rows) -> dict[str, Score]:
 
 def hop_outcomes(router: OctopusRouter, rows: Rows) -> list[tuple[float, bool]]:
     """Returns confidence and rightness of first hops, on the half of the rows that no temperature saw."""
-    pairs = _balanced(rows, fitting=False)
+    pairs = [(row.question, row.expert) for row in rows.questions]
+    pairs += [(row.request, row.expert) for row in rows.requests if not row.previous]
+    pairs = [pair for pair in pairs if not temperature_half(pair[0])]
     decisions = router.decide_many([text for text, _ in pairs])
     return [(_down(each.confidence), each.expert == expert) for each, (_, expert) in zip(decisions, pairs, strict=True)]
 
