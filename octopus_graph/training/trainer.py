@@ -208,11 +208,14 @@ class _RouterTrainer(Trainer):
         losses = states.new_zeros(len(labels), dtype=torch.float32)
         text = kinds == TEXT
         table, rows = self._rows(causal.lm_head)
+        bias = getattr(causal.lm_head, "bias", None)
+        ours = None if bias is None else bias[self._function_ids]
         if text.any():
-            logits = linear(states[text], table).index_copy(1, self._function_ids, linear(states[text], rows))
+            logits = linear(states[text], table, bias)
+            logits = logits.index_copy(1, self._function_ids, linear(states[text], rows, ours))
             losses[text] = cross_entropy(logits.float(), labels[text], reduction="none")
         choice = ~text
-        among = linear(states[choice], rows).float()
+        among = linear(states[choice], rows, ours).float()
         # The route never ends a run: only a hop may choose the end.
         first = kinds[choice] == CHOICE
         among[first, -1] = torch.finfo(among.dtype).min

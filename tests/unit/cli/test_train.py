@@ -159,6 +159,7 @@ def test_a_run_that_fails_is_one_line(
 
 
 def test_without_the_extra_it_says_what_to_install(octopus: Any, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(octopus_graph, "training")  # put back: else it stays the half that is imported now
     for name in [name for name in sys.modules if name.startswith("octopus_graph.training")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "peft", None)
