@@ -1,0 +1,127 @@
+"""One line for each request, and the last stop of every error. No line holds what was asked or answered.
+
+{"event": "request", "method", "route", "status", "ms", "request_id", "run_id", "expert", …}
+"""
+
+import logging
+import re
+import sys
+import time
+import traceback
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from octopus_graph_server import problems
+
+__all__ = ["RequestLog", "Trace", "configure", "log", "note", "trace"]
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+@dataclass(slots=True)
+class Trace:
+    """What is known of the request that is being answered; endpoints add to it with `note`."""
+
+    request_id: str
+    run_id: str | None = None
+    expert: str | None = None
+    error: str | None = None
+
+
+_trace: ContextVar[Trace | None] = ContextVar("octopus_trace", default=None)
+
+
+def trace() -> Trace:
+    """Returns the trace of the request that is being answered; an empty one outside of requests."""
+    return _trace.get() or Trace("")
+
+
+def note(*, run_id: str | None = None, expert: str | None = None, error: str | None = None) -> None:
+    """Adds to the log line of the request that is being answered."""
+    known = trace()
+    known.run_id = run_id or known.run_id
+    known.expert = expert or known.expert
+    known.error = error or known.error
+
+
+def log() -> Any:
+    """Returns the server's logger."""
+    return structlog.get_logger("octopus_graph_server")
+
+
+def configure() -> None:
+    """Has log lines written as JSON to stderr; called by `octopus-graph serve`, never by an import or an app."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper("iso"),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=True,
+    )
+
+
+class RequestLog:
+    """The outermost layer of the app."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wraps an app."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request and writes its line, whatever comes."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        known = Trace(given if _ID.fullmatch(given) else str(uuid4()))
+        token = _trace.set(known)
+        started = time.perf_counter()
+        status = 0
+
+        async def tagged(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = known.request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, tagged)
+        except Exception as error:  # noqa: BLE001 - the last stop
+            known.error = _where(error)
+            if not status:
+                await problems.answer(error, scope["path"], known.request_id)(scope, receive, tagged)
+        finally:
+            _trace.reset(token)
+            _write(scope, known, status or 499, time.perf_counter() - started)
+
+
+def _write(scope: Scope, known: Trace, status: int, seconds: float) -> None:
+    route: Any = scope.get("route")
+    line = {
+        "method": scope["method"],
+        "route": getattr(route, "path", None) or "unknown",  # the template: a path may hold anything
+        "status": status,
+        "ms": round(seconds * 1e3, 2),
+        "request_id": known.request_id,
+        "run_id": known.run_id,
+        "expert": known.expert,
+        "error": known.error,
+    }
+    log().info("request", **{key: value for key, value in line.items() if value is not None})
+
+
+def _where(error: BaseException) -> str:
+    """Names an error by type and place. Its text is left out: it may quote what was asked."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"
