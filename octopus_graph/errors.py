@@ -8,9 +8,11 @@
     │   └── AdapterError        an adapter or checkpoint that does not fit the base model
     ├── WeightsError            a model file is broken or is not what it says it is
     │   └── ModelNotFoundError  a model is missing and could not be fetched
+    │       └── NetworkError    … because the network failed: worth another try
     ├── MissingExtraError       an optional package is not installed
     ├── ParseError              a router's output is not in the wire format
     ├── ExpertError             an expert failed, and so did its retries and its fallback
+    ├── StoreError              Redis cannot be reached, refuses, or has lost what it was given
     └── TrainingError           training data or a training run went wrong
 
 Each message is one sentence that says what to do. The command line prints it and exits with `exit_code`.
@@ -26,9 +28,11 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "ModelNotFoundError",
+    "NetworkError",
     "OctopusError",
     "ParseError",
     "SpecError",
+    "StoreError",
     "TrainingError",
     "UnknownExpertError",
     "WeightsError",
@@ -86,6 +90,10 @@ class ModelNotFoundError(WeightsError):
     """A model is neither here nor to be fetched."""
 
 
+class NetworkError(ModelNotFoundError):
+    """The network failed: the one failure that is worth another try."""
+
+
 class MissingExtraError(OctopusError):
     """An optional package is needed and not installed."""
 
@@ -118,6 +126,10 @@ class ExpertError(OctopusError):
         tried = "".join(f", nor did its fallback {other!r} ({why})" for other, why in others)
         advice = "raise its timeout or retries" if others else "give it a fallback, a longer timeout or more retries"
         super().__init__(f"The expert {name!r} did not answer ({reason}){tried}: ask again, or {advice}.")
+
+
+class StoreError(OctopusError):
+    """Redis cannot be reached, or refuses, or has lost what it was given."""
 
 
 class TrainingError(OctopusError):

@@ -10,8 +10,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from octopus_graph.errors import MissingExtraError, StoreError
+
 if TYPE_CHECKING:
-    from octopus_graph.persistence.connecting import Link, StoreError
+    from octopus_graph.persistence.connecting import Link
     from octopus_graph.persistence.embedded import EmbeddedServer
     from octopus_graph.persistence.opening import open_saver
     from octopus_graph.persistence.saver import RedisSaver, allow_list_serializer
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedServer", "Link", "RedisSaver", "StoreError", "allow_list_serializer", "open_saver"]
 
 _HOMES = {
-    "connecting": ("Link", "StoreError"),
+    "connecting": ("Link",),
     "embedded": ("EmbeddedServer",),
     "opening": ("open_saver",),
     "saver": ("RedisSaver", "allow_list_serializer"),
@@ -35,8 +37,6 @@ def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
         if name in names:
             if find_spec("redis") is None:
-                from octopus_graph.errors import MissingExtraError
-
                 raise MissingExtraError("redis", "A checkpointer on Redis")
             value = globals()[name] = getattr(import_module(f"octopus_graph.persistence.{home}"), name)
             return value

@@ -30,10 +30,10 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from octopus_graph.effects import Blocking, Effect, Logic, Pause
-from octopus_graph.errors import ConfigurationError, OctopusError
+from octopus_graph.errors import ConfigurationError, StoreError
 from octopus_graph.persistence.scripts import Script
 
-__all__ = ["Link", "StoreError"]
+__all__ = ["Link"]
 
 SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
 # Waiting helps against these: a server restarts, loads its data, or hands over to its replica.
@@ -50,10 +50,6 @@ PASSING = (
 REFUSED = (refused.RedisError, refused.RedisClusterException)  # the second is none of the first
 # Of which these are not, though they are made ConnectionErrors: no server takes a wrong password later on.
 LASTING = (refused.AuthenticationError, refused.AuthorizationError, refused.MaxConnectionsError)
-
-
-class StoreError(OctopusError):
-    """Redis cannot be reached, or refuses, or has lost what it was given."""
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,7 @@ from platformdirs import user_data_path
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from octopus_graph.errors import MissingExtraError
-from octopus_graph.persistence.connecting import StoreError
+from octopus_graph.errors import MissingExtraError, StoreError
 
 __all__ = ["EmbeddedServer", "data_folder", "server_program"]
 

@@ -19,7 +19,7 @@ from langgraph.checkpoint.base import (  # pyright: ignore[reportMissingTypeStub
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol  # pyright: ignore[reportMissingTypeStubs]
 
-from octopus_graph.persistence.connecting import StoreError
+from octopus_graph.errors import StoreError
 
 __all__ = ["Place", "Values", "config_of", "index_key", "named", "place_of", "quoted", "thread_keys", "thread_of"]
 

