@@ -12,6 +12,7 @@
     ├── MissingExtraError       an optional package is not installed
     ├── ParseError              a router's output is not in the wire format
     ├── ExpertError             an expert failed, and so did its retries and its fallback
+    ├── UnknownThreadError      a thread or a checkpoint that is not in the store
     ├── StoreError              Redis cannot be reached, refuses, or has lost what it was given
     └── TrainingError           training data or a training run went wrong
 
@@ -35,6 +36,7 @@ __all__ = [
     "StoreError",
     "TrainingError",
     "UnknownExpertError",
+    "UnknownThreadError",
     "WeightsError",
 ]
 
@@ -126,6 +128,26 @@ class ExpertError(OctopusError):
         tried = "".join(f", nor did its fallback {other!r} ({why})" for other, why in others)
         advice = "raise its timeout or retries" if others else "give it a fallback, a longer timeout or more retries"
         super().__init__(f"The expert {name!r} did not answer ({reason}){tried}: ask again, or {advice}.")
+
+
+class UnknownThreadError(OctopusError):
+    """A thread, or a checkpoint of it, that the store does not hold."""
+
+    def __init__(self, thread: str, checkpoint: str | None = None) -> None:
+        """Builds the sentence.
+
+        Args:
+            thread: The thread's id.
+            checkpoint: The id of the checkpoint that was wanted, where the thread itself may be there.
+        """
+        self.thread = thread
+        self.checkpoint = checkpoint
+        if checkpoint is None:
+            super().__init__(f"There is no thread {thread!r}: octopus-graph threads list names those there are.")
+        else:
+            super().__init__(
+                f"The thread {thread!r} has no checkpoint {checkpoint!r}: octopus-graph threads history names its own."
+            )
 
 
 class StoreError(OctopusError):
