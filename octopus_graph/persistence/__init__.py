@@ -1,4 +1,4 @@
-"""State that lasts: checkpoints in Redis or Valkey. The only door to redis.
+"""State that lasts: checkpoints, memory, and what the server keeps, in Redis or Valkey. The only door to redis.
 
 Example:
     >>> from octopus_graph.persistence import open_saver
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from octopus_graph.persistence.embedded import EmbeddedServer
     from octopus_graph.persistence.opening import open_saver
     from octopus_graph.persistence.saver import RedisSaver, allow_list_serializer
+    from octopus_graph.persistence.store import RedisStore
 
-__all__ = ["EmbeddedServer", "Link", "RedisSaver", "StoreError", "allow_list_serializer", "open_saver"]
+__all__ = ["EmbeddedServer", "Link", "RedisSaver", "RedisStore", "StoreError", "allow_list_serializer", "open_saver"]
 
 _HOMES = {
     "connecting": ("Link",),
     "embedded": ("EmbeddedServer",),
     "opening": ("open_saver",),
-    "saver": ("RedisSaver", "allow_list_serializer"),
+    "saver": ("RedisSaver", "RedisStore", "allow_list_serializer"),
 }
 
 
