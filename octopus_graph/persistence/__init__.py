@@ -25,7 +25,8 @@ _HOMES = {
     "connecting": ("Link",),
     "embedded": ("EmbeddedServer",),
     "opening": ("open_saver",),
-    "saver": ("RedisSaver", "RedisStore", "allow_list_serializer"),
+    "saver": ("RedisSaver", "allow_list_serializer"),
+    "store": ("RedisStore",),
 }
 
 
