@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 
 from octopus_graph.effects import Invoke, Logic, Pause, arun, run
 from octopus_graph.errors import ConfigurationError, ExpertError
+from octopus_graph.options import options_of
 
 __all__ = ["Answer", "Expert", "Takes", "ask_in_turn"]
 
@@ -119,14 +120,17 @@ class Expert:
 
         Raises:
             ExpertError: If the last attempt fails too.
+            InputError: If the run's options ask for what the runnable cannot do.
         """
+        options = options_of(config)
+        callee = self._callee if options is None else options.on(self._callee, self.name)
         reason, cause = "", None
         for attempt in range(self.retries + 1):
             if attempt:
                 # Jitter keeps runs that failed together from coming back together.
                 yield Pause(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))
             try:
-                output = yield Invoke(self._callee, self._given(query, chat, state), config, self.timeout)
+                output = yield Invoke(callee, self._given(query, chat, state), config, self.timeout)
                 return _read(output)
             except GraphBubbleUp:
                 raise  # an interrupt of an expert that is a graph: not a failure, the run waits for a human

@@ -59,6 +59,7 @@ class RouterDecision:
         rewrite: The request rewritten for the expert; `None` where it goes as it is.
         latency_ms: How long the decision took, the rewrite not counted.
         rewrite_ms: How long the rewrite took.
+        ranked: As `top`, of all candidates.
     """
 
     expert: str | None
@@ -68,6 +69,7 @@ class RouterDecision:
     rewrite: str | None = None
     latency_ms: float = 0.0
     rewrite_ms: float = 0.0
+    ranked: tuple[tuple[str, float], ...] = ()
 
 
 class OctopusRouter:
@@ -255,11 +257,9 @@ class OctopusRouter:
         total = sum(weighed)
         ranked = sorted(zip(choices, (weight / total for weight in weighed), strict=True), key=lambda pair: -pair[1])
         token, confidence = ranked[0]
+        named = tuple((self.tokens.expert(token) or "end", probability) for token, probability in ranked)
         return RouterDecision(
-            expert=self.tokens.expert(token),
-            token=token,
-            confidence=confidence,
-            top=tuple((self.tokens.expert(token) or "end", probability) for token, probability in ranked[:3]),
+            expert=self.tokens.expert(token), token=token, confidence=confidence, top=named[:3], ranked=named
         )
 
 
