@@ -122,11 +122,12 @@ class Operations:
         """Deletes all that there is of a thread."""
         yield from self.link.run(scripts.DELETE, self._key(thread))
 
-    def delete_runs(self, runs: Sequence[str]) -> Logic[None]:
+    def delete_runs(self, runs: Sequence[str], thread: str | None = None) -> Logic[None]:
         """Deletes the checkpoints of some runs. Only they know which run they are of, so every thread is looked at."""
         if not runs:
             return
-        for key in (yield from self.link.scan(thread_keys(self.prefix))):
+        keys = [self._key(thread)] if thread is not None else (yield from self.link.scan(thread_keys(self.prefix)))
+        for key in keys:
             yield from self.link.run(scripts.DELETE_RUNS, key, *runs)
 
     def prune(self, threads: Sequence[str], strategy: str) -> Logic[None]:

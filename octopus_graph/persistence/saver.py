@@ -90,6 +90,11 @@ class RedisSaver(BaseCheckpointSaver[str]):
         self._on_close = on_close
 
     @property
+    def prefix(self) -> str:
+        """What the keys begin with."""
+        return self._prefix
+
+    @property
     def _do(self) -> Operations:
         # Made anew each time, for LangGraph clones savers and gives the clone another serializer.
         return Operations(self.link, self._prefix, self._ttl, Values(self.serde))
@@ -235,6 +240,10 @@ class RedisSaver(BaseCheckpointSaver[str]):
     @override
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         await arun(self._do.delete_runs(run_ids))
+
+    async def aroll_back(self, thread_id: str, run_ids: Sequence[str]) -> None:
+        """Deletes the checkpoints that some runs made on one thread."""
+        await arun(self._do.delete_runs(run_ids, thread_id))
 
     @override
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
