@@ -1,6 +1,7 @@
 """The command line.
 
     ask, route      the main job: a question, or a file of them
+    serve, keys     the graph behind HTTP, and the keys it asks for
     graph           what a graph file says, drawn and checked
     models, train   model files; the router's and the edges' adapters
     data            the examples they are trained on: counted and checked
@@ -26,6 +27,7 @@ from octopus_graph.cli.doctor import doctor
 from octopus_graph.cli.evaluate import evaluate
 from octopus_graph.cli.guard import INTERRUPTED, TERMINATED, Guard, misused
 from octopus_graph.cli.route import route
+from octopus_graph.cli.serve import keys, serve
 
 __all__ = ["app", "main"]
 
@@ -38,6 +40,8 @@ app = typer.Typer(
 )
 app.command()(ask)
 app.command()(route)
+app.command()(serve)
+app.add_typer(keys, name="keys")
 app.add_typer(graphs.app, name="graph")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")

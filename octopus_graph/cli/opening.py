@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from octopus_graph.router import OctopusRouter
     from octopus_graph.spec import BuiltGraph, GraphSpec
 
-__all__ = ["asking", "check_experts", "open_graph", "open_router", "outline"]
+__all__ = ["asking", "build", "check_experts", "open_graph", "open_router", "outline", "shape"]
 
 
 def open_router(
@@ -55,12 +55,26 @@ def open_graph(graph: str, experts: Sequence[str] | None, *, dry_run: bool) -> A
     Returns:
         The compiled graph.
     """
+    return _compiled(build(graph, experts, dry_run=dry_run))
+
+
+def build(graph: str, experts: Sequence[str] | None = None, *, dry_run: bool) -> "BuiltGraph":
+    """Opens a graph and leaves it uncompiled, for whoever brings a checkpointer.
+
+    Args:
+        graph: A file, or the name of a shipped graph.
+        experts: The experts allowed; only checked here, as they are a run's own affair.
+        dry_run: Put an echo in the place of each expert.
+
+    Returns:
+        The graph and its parts.
+    """
     from octopus_graph.spec import build_graph, load_spec
 
     spec = load_spec(graph)
     check_experts(spec, experts)
     with _loading(spec):
-        return _compiled(build_graph(spec, dry_run=dry_run))
+        return build_graph(spec, dry_run=dry_run)
 
 
 def asking(graph: str, router: "OctopusRouter") -> Callable[[str, str], str]:
@@ -81,11 +95,15 @@ def asking(graph: str, router: "OctopusRouter") -> Callable[[str, str], str]:
 
 def outline(spec: "GraphSpec") -> Any:
     """Compiles a graph for its shape: every name is checked, and no model is loaded."""
+    return _compiled(shape(spec))
+
+
+def shape(spec: "GraphSpec") -> "BuiltGraph":
+    """Builds a graph for its shape, with doubles in the places of router and experts."""
     from octopus_graph.spec import build_graph
     from octopus_graph.testing import scripted_router
 
-    router = scripted_router({}, experts=_known(spec))
-    return _compiled(build_graph(spec, dry_run=True, router=router))
+    return build_graph(spec, dry_run=True, router=scripted_router({}, experts=_known(spec)))
 
 
 def check_experts(spec: "GraphSpec", experts: Sequence[str] | None) -> None:

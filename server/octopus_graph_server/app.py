@@ -17,13 +17,12 @@ from octopus_graph.experts import Expert
 from octopus_graph.router import OctopusRouter
 from octopus_graph.spec import BuiltGraph
 from octopus_graph_server import a2a, decide, health, langgraph_api, logs, mcp, openai_api, problems
-from octopus_graph_server.guard import Guard
+from octopus_graph_server.guard import OWN_PAGES, Guard
+from octopus_graph_server.metrics import Metrics
 from octopus_graph_server.service import Graph, Opened, Runs, Service
 from octopus_graph_server.settings import ServerSettings
 
 __all__ = ["create_app"]
-
-OWN_PAGES = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
 
 def create_app(
@@ -63,6 +62,7 @@ def create_app(
         built=built,
     )
 
+    metrics = Metrics()
     mounted: list[Any] = []
 
     @asynccontextmanager
@@ -83,7 +83,7 @@ def create_app(
         strict_content_type=False,
     )
     app.state.service = service
-    app.include_router(health.routes(service))
+    app.include_router(health.routes(service, metrics))
     app.include_router(decide.routes(service))
     app.include_router(openai_api.routes(service))
     app.include_router(langgraph_api.routes(service))
@@ -91,16 +91,16 @@ def create_app(
     for kind in (OctopusError, HTTPException, RequestValidationError, TimeoutError):
         app.add_exception_handler(kind, _refuse)
     # The last one added is the outermost.
-    app.add_middleware(Guard, service=service)
+    app.add_middleware(Guard, settings=settings)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.origins,
-        allow_origin_regex=OWN_PAGES,
+        allow_origin_regex=OWN_PAGES.pattern,
         allow_methods=["*"],
         allow_headers=["*"],
         expose_headers=["content-location", "location", "x-request-id", "x-pagination-total", "x-octopus-run-id"],
     )
-    app.add_middleware(logs.RequestLog)
+    app.add_middleware(logs.RequestLog, metrics=metrics)
     return app
 
 

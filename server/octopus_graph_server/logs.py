@@ -18,9 +18,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from octopus_graph_server import problems
+from octopus_graph_server.metrics import Metrics
 
 __all__ = ["RequestLog", "Trace", "configure", "log", "note", "trace"]
 
+GONE = 499
+"""What nginx calls a client that left before it was answered."""
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -72,9 +75,10 @@ def configure() -> None:
 class RequestLog:
     """The outermost layer of the app."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         """Wraps an app."""
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request and writes its line, whatever comes."""
@@ -102,14 +106,21 @@ class RequestLog:
                 await problems.answer(error, scope["path"], known.request_id)(scope, receive, tagged)
         finally:
             _trace.reset(token)
-            _write(scope, known, status or 499, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            route = _route(scope)
+            _write(scope["method"], route, known, status or GONE, seconds)
+            self._metrics.count(scope["method"], route, status or GONE, seconds, known.expert)
 
 
-def _write(scope: Scope, known: Trace, status: int, seconds: float) -> None:
-    route: Any = scope.get("route")
+def _route(scope: Scope) -> str:
+    """Returns the template of the route: a path may hold anything."""
+    return getattr(scope.get("route"), "path", None) or "-"
+
+
+def _write(method: str, route: str, known: Trace, status: int, seconds: float) -> None:
     line = {
-        "method": scope["method"],
-        "route": getattr(route, "path", None) or "unknown",  # the template: a path may hold anything
+        "method": method,
+        "route": route,
         "status": status,
         "ms": round(seconds * 1e3, 2),
         "request_id": known.request_id,

@@ -14,7 +14,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from octopus_graph.errors import ConfigurationError, ExpertError, InputError, MissingExtraError, OctopusError
+from octopus_graph.errors import (
+    ConfigurationError,
+    ExpertError,
+    InputError,
+    MissingExtraError,
+    OctopusError,
+    StoreError,
+)
 
 __all__ = [
     "BadRequestError",
@@ -167,7 +174,7 @@ def refusal_of(error: BaseException) -> RefusedError:  # noqa: PLR0911 - one lin
             return UnavailableError(str(error))
         case TimeoutError():
             return TimedOutError("The request took longer than this server allows: ask for less, or stream.")
-        case _ if type(error).__name__ == "StoreError":
+        case StoreError():
             return UnavailableError("The server's store does not answer: try again.", headers={"retry-after": "1"})
         case _:
             return RefusedError("Something went wrong in the server: its log names this request's id.")

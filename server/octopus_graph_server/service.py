@@ -35,7 +35,10 @@ class Runs:
         self._seconds = seconds
         self._going = 0
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.stopping = False  # known to be about to stop: not ready any more
+        self.draining = False  # and no further run begins
 
     @property
     def going(self) -> int:
@@ -67,6 +70,7 @@ class Runs:
         """
         self.check()
         self._going += 1
+        self._idle.clear()
         try:
             async with asyncio.timeout(self._seconds):
                 yield
@@ -74,6 +78,8 @@ class Runs:
             raise TimedOutError(f"The run took longer than {self._seconds:g} s, which is all it may.") from error
         finally:
             self._going -= 1
+            if not self._going:
+                self._idle.set()
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs something in the background that `drain` waits for; it counts itself with `one`."""
@@ -82,9 +88,13 @@ class Runs:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    async def ended(self) -> None:
+        """Waits until no run goes on."""
+        await self._idle.wait()
+
     async def drain(self, grace: float) -> None:
         """Lets no run begin any more, waits for those in the background, and cancels them after the grace period."""
-        self.draining = True
+        self.stopping = self.draining = True
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=grace)

@@ -27,3 +27,8 @@ class ServerSettings(BaseModel):
     max_seconds: float = Field(default=300.0, gt=0, description="The longest a request or a run may take")
     max_runs: int = Field(default=256, ge=1, description="How many runs go on at the same time; others get a 429")
     grace: float = Field(default=20.0, ge=0, description="Seconds running requests have to finish after SIGTERM")
+    linger: float = Field(
+        default=1.0,
+        ge=0,
+        description="Seconds a server that is to stop takes requests, until load balancers notice",
+    )
