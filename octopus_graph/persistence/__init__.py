@@ -1,4 +1,4 @@
-"""State that lasts: checkpoints, memory, and what the server keeps, in Redis or Valkey. The only door to redis.
+"""State that lasts: checkpoints, memory, caches, and what the server keeps, in Redis or Valkey. The only door to redis.
 
 Example:
     >>> from octopus_graph.persistence import open_saver
@@ -13,18 +13,30 @@ from typing import TYPE_CHECKING, Any
 from octopus_graph.errors import MissingExtraError, StoreError
 
 if TYPE_CHECKING:
+    from octopus_graph.persistence.cache import RedisCache
     from octopus_graph.persistence.connecting import Link
     from octopus_graph.persistence.embedded import EmbeddedServer
-    from octopus_graph.persistence.opening import open_saver
+    from octopus_graph.persistence.opening import open_cache, open_saver
     from octopus_graph.persistence.saver import RedisSaver, allow_list_serializer
     from octopus_graph.persistence.store import RedisStore
 
-__all__ = ["EmbeddedServer", "Link", "RedisSaver", "RedisStore", "StoreError", "allow_list_serializer", "open_saver"]
+__all__ = [
+    "EmbeddedServer",
+    "Link",
+    "RedisCache",
+    "RedisSaver",
+    "RedisStore",
+    "StoreError",
+    "allow_list_serializer",
+    "open_cache",
+    "open_saver",
+]
 
 _HOMES = {
+    "cache": ("RedisCache",),
     "connecting": ("Link",),
     "embedded": ("EmbeddedServer",),
-    "opening": ("open_saver",),
+    "opening": ("open_cache", "open_saver"),
     "saver": ("RedisSaver", "allow_list_serializer"),
     "store": ("RedisStore",),
 }

@@ -1,5 +1,6 @@
-"""One call opens the checkpointer wherever it lies."""
+"""One call opens the checkpointer, or the cache, wherever it lies."""
 
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,14 +8,17 @@ from pathlib import Path
 from langgraph.checkpoint.serde.base import SerializerProtocol  # pyright: ignore[reportMissingTypeStubs]
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer  # pyright: ignore[reportMissingTypeStubs]
 
-from octopus_graph.errors import ConfigurationError, MissingExtraError
+from octopus_graph.errors import ConfigurationError, MissingExtraError, StoreError
+from octopus_graph.persistence.cache import TIMEOUT, RedisCache
 from octopus_graph.persistence.connecting import Link
 from octopus_graph.persistence.saver import RedisSaver, allow_list_serializer
 
-__all__ = ["EMBEDDED", "open_saver"]
+__all__ = ["EMBEDDED", "open_cache", "open_saver"]
 
 EMBEDDED = "embedded"
 KEY_SIZES = (16, 24, 32)
+
+_log = logging.getLogger(__name__)
 
 
 def open_saver(
@@ -61,6 +65,57 @@ def open_saver(
     saver = RedisSaver(link, ttl=ttl, prefix=prefix, serde=serde, on_close=server.release)
     server.acquire()
     return saver
+
+
+def open_cache(
+    where: str | None = None,
+    *,
+    ttl: float = 86_400.0,
+    prefix: str = "octopus",
+    allowed: Iterable[tuple[str, str] | type] = (),
+    key: bytes | None = None,
+    folder: Path | None = None,
+) -> RedisCache:
+    """Opens a cache, for any LangGraph graph and for `octopus_graph.caching`.
+
+        with open_cache() as cache: ...            async with open_cache("redis://cache:6379") as cache: ...
+
+    Args:
+        where: As in `open_saver`.
+        ttl: The seconds a value is kept where whoever stores it says nothing.
+        prefix: What the keys begin with.
+        allowed: Types beyond plain values and messages that may be rebuilt, each as a class or (module, name).
+        key: As in `open_saver`.
+        folder: As in `open_saver`.
+
+    Returns:
+        The cache. An embedded Valkey that does not start is tried again later: the graph runs without it.
+
+    Raises:
+        ConfigurationError: If the URL or the key cannot be used.
+        MissingExtraError: If a package is not installed.
+    """
+    chosen = where or os.environ.get("OCTOPUS_REDIS_URL") or EMBEDDED
+    serde: SerializerProtocol = allow_list_serializer(allowed)
+    if key is not None:
+        serde = _encrypted(serde, key)
+    if chosen != EMBEDDED:
+        return RedisCache(chosen, ttl=ttl, prefix=prefix, serde=serde)
+    from octopus_graph.persistence.embedded import EmbeddedServer
+
+    server = EmbeddedServer(folder)
+
+    def revive() -> None:
+        server.acquire()
+        server.revive()
+
+    link = Link(server.url, timeout=TIMEOUT, connect_timeout=TIMEOUT, patience=0.0)
+    cache = RedisCache(link, ttl=ttl, prefix=prefix, serde=serde, revive=revive, on_close=server.release)
+    try:
+        server.acquire()
+    except StoreError as error:
+        _log.warning("The graph goes on without its cache: %s", error)
+    return cache
 
 
 def _encrypted(serde: SerializerProtocol, key: bytes) -> SerializerProtocol:
