@@ -8,9 +8,11 @@ import asyncio
 from typing import Any
 
 from octopus_graph.experts import Expert
+from octopus_graph.graph import create_octopus_graph
 from octopus_graph.spec import BuiltGraph, build_graph, load_spec
 from octopus_graph.testing import scripted_router
 from octopus_graph_server import ServerSettings, create_app
+from octopus_graph_server.serving import serve
 
 SCRIPT = {"derivative": "math", "contract": "law", "fever": "health", "slow": "physics", "broken": "chemistry"}
 SECRET = "a text that must not get out"
@@ -57,8 +59,6 @@ def main() -> None:
         from langgraph.checkpoint.memory import InMemorySaver
 
         saver = InMemorySaver()
-    from octopus_graph_server.serving import serve
-
     serve(create_app(build(), settings=settings, saver=saver), "127.0.0.1", options.port)
 
 
