@@ -7,7 +7,7 @@ what is wrong into one sentence with file, line and field, `building` makes the 
 names the environment variables that hold them.
 """
 
-from octopus_graph.spec.building import BuiltGraph, build_graph, build_router
+from octopus_graph.spec.building import BuiltGraph, build_graph, build_router, store_of
 from octopus_graph.spec.loading import SHIPPED, json_schema, load_spec
 from octopus_graph.spec.models import ExpertSpec, GraphSpec, HuggingFaceModel, RouterSpec, UrlModel
 
@@ -23,4 +23,5 @@ __all__ = [
     "build_router",
     "json_schema",
     "load_spec",
+    "store_of",
 ]

@@ -18,7 +18,7 @@ from octopus_graph.spec.models import EMBEDDED, ExpertSpec, GraphSpec, HuggingFa
 from octopus_graph.state import OctopusContext, OctopusInput, OctopusState
 from octopus_graph.testing import EchoExpert
 
-__all__ = ["BuiltGraph", "build_graph", "build_router"]
+__all__ = ["BuiltGraph", "build_graph", "build_router", "store_of"]
 
 LONGEST_ANSWER = 512
 """Tokens. Of models in this process that a graph file names; the embedded one has less to say."""
@@ -117,6 +117,20 @@ def build_router(spec: GraphSpec) -> OctopusRouter:
         return OctopusRouter.from_pretrained(_beside(spec, spec.router.model), format=spec.router.format)
     except (ConfigurationError, WeightsError) as error:
         raise _placed(error, spec, ("router", "model")) from error
+
+
+def store_of(spec: GraphSpec) -> str | None:
+    """Returns where the threads of a graph are kept, for `open_saver`; `None` leaves it to OCTOPUS_REDIS_URL.
+
+    Raises:
+        SpecError: If the file names an environment variable that is not set.
+    """
+    if spec.redis is None or not spec.redis.startswith("${"):
+        return spec.redis
+    variable = spec.redis[2:-1]
+    if not (url := os.environ.get(variable, "").strip()):
+        raise spec.error(("redis",), f"the environment variable {variable} is not set: set it to a Redis URL.")
+    return url
 
 
 def _placed(error: OctopusError, spec: GraphSpec, path: FieldPath) -> OctopusError:

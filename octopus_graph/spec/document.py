@@ -190,8 +190,8 @@ class _Reader:
             raise self._error(
                 path, "this looks like a secret: put it in an environment variable and name that in api_key_env."
             )
-        if path[-1] != "api_key_env" and (found := _VARIABLE.search(text)):
-            raise self._error(path, f"{found[0]} is not replaced here: environment variables go into api_key_env only.")
+        if path[-1] not in {"api_key_env", "redis"} and (found := _VARIABLE.search(text)):
+            raise self._error(path, f"{found[0]} is not replaced here: only api_key_env and redis name variables.")
         return text
 
     def _error(self, path: FieldPath, message: str, line: int | None = None) -> SpecError:

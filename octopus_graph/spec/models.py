@@ -45,6 +45,23 @@ def _provider_model(value: str) -> str:
     return value
 
 
+def _store(value: str) -> str:
+    """Accepts `embedded`, a Redis URL without a password, and `${NAME}` for a URL that is a secret."""
+    if value == EMBEDDED:
+        return value
+    if value.startswith("${"):
+        return f"${{{_environment_name(value)}}}"
+    try:
+        parts = urlsplit(value)
+    except ValueError:  # a broken IPv6 address
+        parts = urlsplit("")
+    if parts.scheme.partition("+")[0] not in {"redis", "rediss", "unix"}:
+        raise ValueError("write embedded, redis://host:6379 or ${VARIABLE}")
+    if parts.password or "password" in parts.query:
+        raise ValueError("a password does not belong in a graph file: put the URL in a variable and write ${VARIABLE}")
+    return value
+
+
 EnvironmentName = Annotated[str, AfterValidator(_environment_name)]
 ExpertName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
@@ -149,6 +166,12 @@ class ExpertSpec(_Section):
     )
     retries: int = Field(default=0, ge=0, le=10, description="How many further attempts follow a failed one")
     fallback: str | None = Field(default=None, description="The expert that is asked when the last attempt failed")
+    cost: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="What a call costs, in a unit of yours and the same for all experts: replay adds it up",
+    )
 
 
 class GraphSpec(_Section):
@@ -169,6 +192,12 @@ class GraphSpec(_Section):
     )
     fallback: str | None = Field(
         default=None, description="The expert that takes what the router is unsure of; without one that is declined"
+    )
+    redis: Annotated[str, AfterValidator(_store)] | None = Field(
+        default=None,
+        description="Where threads are kept: embedded, the Valkey of this package in the user's data folder;"
+        " redis://host:6379 and the like; or ${VARIABLE} that holds such a URL. Unset: what OCTOPUS_REDIS_URL says,"
+        " else embedded",
     )
     experts: dict[ExpertName, ExpertSpec] = Field(
         min_length=1, description="The experts by name; the router must know each"

@@ -14,7 +14,7 @@ from langchain_openai import ChatOpenAI
 from octopus_graph.engines.hf import HFEngine
 from octopus_graph.errors import AdapterError, ModelNotFoundError, SpecError, WeightsError
 from octopus_graph.router import OctopusRouter
-from octopus_graph.spec import ExpertSpec, GraphSpec, UrlModel, build_graph, build_router, load_spec
+from octopus_graph.spec import ExpertSpec, GraphSpec, UrlModel, build_graph, build_router, load_spec, store_of
 from octopus_graph.testing import scripted_router
 
 ROUTER = scripted_router({"derivative": "math"})
@@ -165,6 +165,23 @@ def test_a_spec_made_in_code_can_be_built() -> None:
 
 
 # ---------------------------------------------------------------- models that cannot be set up
+
+
+@pytest.mark.parametrize(
+    ("written", "store"),
+    [("", None), ("redis: embedded", "embedded"), ("redis: redis://cache:6379/1", "redis://cache:6379/1")],
+)
+def test_a_graph_file_says_where_threads_are_kept(write: Write, written: str, store: str | None) -> None:
+    assert store_of(write(f"version: 1\n{written}\nexperts: {{math: {{description: M, cost: 2}}}}\n")) == store
+
+
+def test_the_url_of_a_store_may_be_a_secret(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = write("version: 1\nredis: ${MY_REDIS}\nexperts: {math: {description: M}}\n")
+    monkeypatch.delenv("MY_REDIS", raising=False)
+    with pytest.raises(SpecError, match=r"^octopus\.yaml:2: redis: the environment variable MY_REDIS is not set"):
+        store_of(spec)
+    monkeypatch.setenv("MY_REDIS", "rediss://me:secret@cache:6379")
+    assert store_of(spec) == "rediss://me:secret@cache:6379"
 
 
 @pytest.mark.parametrize(
