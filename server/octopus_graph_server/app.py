@@ -16,7 +16,7 @@ from octopus_graph.errors import OctopusError
 from octopus_graph.experts import Expert
 from octopus_graph.router import OctopusRouter
 from octopus_graph.spec import BuiltGraph
-from octopus_graph_server import a2a, decide, health, langgraph_api, logs, mcp, openai_api, problems
+from octopus_graph_server import a2a, decide, health, langgraph_api, logs, mcp, openai_api, openapi, problems
 from octopus_graph_server.guard import OWN_PAGES, Guard
 from octopus_graph_server.metrics import Metrics
 from octopus_graph_server.service import Graph, Opened, Runs, Service
@@ -83,6 +83,7 @@ def create_app(
         strict_content_type=False,
     )
     app.state.service = service
+    app.openapi = lambda: openapi.document(app)
     app.include_router(health.routes(service, metrics))
     app.include_router(decide.routes(service))
     app.include_router(openai_api.routes(service))

@@ -8,7 +8,7 @@ An endpoint raises; `answer` writes. Errors of the core are translated by `refus
 
 import json
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -24,6 +24,7 @@ from octopus_graph.errors import (
 )
 
 __all__ = [
+    "OPENAI",
     "BadRequestError",
     "ConflictError",
     "ForbiddenError",
@@ -36,8 +37,12 @@ __all__ = [
     "UnavailableError",
     "UnprocessableError",
     "answer",
+    "body",
     "refusal_of",
 ]
+
+
+OPENAI = "/v1/"
 
 
 class RefusedError(OctopusError):
@@ -48,8 +53,8 @@ class RefusedError(OctopusError):
         code: The same for programs, `not_found` for instance.
     """
 
-    status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal_error"
+    status: int = 500
+    code: str = "internal_error"
 
     def __init__(self, message: str, *, param: str | None = None, headers: Mapping[str, str] | None = None) -> None:
         """Takes the sentence.
@@ -141,17 +146,11 @@ class TimedOutError(RefusedError):
     code = "timed_out"
 
 
-class _OtherError(RefusedError):
-    """A status that Starlette decided on."""
-
-    def __init__(self, error: HTTPException) -> None:
-        super().__init__(str(error.detail), headers=error.headers)
-        self.status = error.status_code  # pyright: ignore[reportAttributeAccessIssue]
-        self.code = _CODES.get(error.status_code, "bad_request")  # pyright: ignore[reportAttributeAccessIssue]
-
-
+_SENTENCES = {
+    404: "There is nothing at this path: /docs lists what there is.",
+    405: "This path does not take this method: the header Allow names those it takes.",
+}
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
-_TITLES = {code: code.replace("_", " ").capitalize() for code in _CODES.values()}
 
 
 def refusal_of(error: BaseException) -> RefusedError:  # noqa: PLR0911 - one line for each kind
@@ -160,7 +159,7 @@ def refusal_of(error: BaseException) -> RefusedError:  # noqa: PLR0911 - one lin
         case RefusedError():
             return error
         case HTTPException():
-            return _OtherError(error)
+            return _translated(error)
         case RequestValidationError():
             return _invalid(error)
         case InputError():
@@ -183,27 +182,33 @@ def refusal_of(error: BaseException) -> RefusedError:  # noqa: PLR0911 - one lin
 def answer(error: BaseException, path: str, request_id: str | None = None) -> Response:
     """Makes the response to an error, in the shape the clients of a path expect."""
     refusal = refusal_of(error)
-    if path.startswith("/v1/"):
-        body = {
-            "error": {
-                "message": str(refusal),
-                "type": _openai_type(refusal.status),
-                "param": refusal.param,
-                "code": refusal.code,
-            }
-        }
-        media_type = "application/json"
-    else:
-        body = {
-            "type": "about:blank",
-            "title": refusal.code.replace("_", " ").capitalize(),
-            "status": refusal.status,
-            "detail": str(refusal),
-            "code": refusal.code,
-            "request_id": request_id,
-        }
-        media_type = "application/problem+json"
-    return Response(json.dumps(body), refusal.status, refusal.headers, media_type)
+    media_type = "application/json" if path.startswith(OPENAI) else "application/problem+json"
+    content = json.dumps(body(refusal, path, request_id))
+    return Response(content, refusal.status, refusal.headers, media_type)
+
+
+def body(refusal: RefusedError, path: str, request_id: str | None) -> dict[str, Any]:
+    """Makes the body of the response to a refusal."""
+    if path.startswith(OPENAI):
+        kind = _openai_type(refusal.status)
+        return {"error": {"message": str(refusal), "type": kind, "param": refusal.param, "code": refusal.code}}
+    return {
+        "type": "about:blank",
+        "title": refusal.code.replace("_", " ").capitalize(),
+        "status": refusal.status,
+        "detail": str(refusal),
+        "code": refusal.code,
+        "request_id": request_id,
+    }
+
+
+def _translated(error: HTTPException) -> RefusedError:
+    """Takes over a status that Starlette decided on."""
+    sentence = _SENTENCES.get(error.status_code, str(error.detail))
+    refusal = RefusedError(sentence, headers=error.headers)
+    refusal.status = error.status_code
+    refusal.code = _CODES.get(error.status_code, "bad_request")
+    return refusal
 
 
 def _openai_type(status: int) -> str:
