@@ -4,7 +4,7 @@ import json
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from functools import cached_property
 from inspect import iscoroutinefunction
 from typing import Any, Literal, cast, get_args
@@ -17,7 +17,8 @@ from langgraph.pregel.protocol import PregelProtocol  # pyright: ignore[reportMi
 from pydantic import BaseModel, Field
 
 from octopus_graph.effects import Invoke, Logic, Pause, arun, run
-from octopus_graph.errors import ConfigurationError, ExpertError
+from octopus_graph.errors import ConfigurationError, ExpertError, StaleRunError
+from octopus_graph.idempotency import Call, call_of
 from octopus_graph.options import options_of
 
 __all__ = ["Answer", "Expert", "Takes", "ask_in_turn"]
@@ -64,6 +65,7 @@ class Expert:
         timeout: The most seconds one attempt may take.
         retries: How many further attempts follow a failed one, with exponentially growing pauses between them.
         fallback: The expert that is asked after the last failed attempt.
+        version: Names what is behind it: another version, another answer, so cached ones of the old are not used.
 
     Raises:
         ConfigurationError: If a value cannot be used.
@@ -79,6 +81,7 @@ class Expert:
     timeout: float | None = None
     retries: int = 0
     fallback: str | None = None
+    version: str = ""
 
     def __post_init__(self) -> None:
         """Checks what can be checked without the other experts."""
@@ -110,7 +113,7 @@ class Expert:
         state: Mapping[str, Any] | None = None,
         config: RunnableConfig | None = None,
     ) -> Logic[Answer]:
-        """Asks, with timeout and retries.
+        """Asks, with timeout and retries; in a durable run, an answer that was given before is not asked for again.
 
         Args:
             query: The question.
@@ -122,8 +125,27 @@ class Expert:
             ExpertError: If the last attempt fails too.
             InputError: If the run's options ask for what the runnable cannot do.
         """
+        call = call_of(config, self.name, query)
+        if call is None:
+            return (yield from self._attempts(query, chat, state, config))
+        kept = yield from call.find()
+        if kept is None:
+            answer = yield from self._attempts(query, chat, state, config, call)
+            kept = yield from call.keep(asdict(answer))  # before the node ends: whoever runs it again finds it
+        return Answer(**kept)
+
+    def _attempts(
+        self,
+        query: str,
+        chat: Sequence[AnyMessage],
+        state: Mapping[str, Any] | None,
+        config: RunnableConfig | None,
+        call: Call | None = None,
+    ) -> Logic[Answer]:
         options = options_of(config)
         callee = self._callee if options is None else options.on(self._callee, self.name)
+        if call is not None:
+            callee, config = call.headed(callee), call.told(config)
         reason, cause = "", None
         for attempt in range(self.retries + 1):
             if attempt:
@@ -132,8 +154,9 @@ class Expert:
             try:
                 output = yield Invoke(callee, self._given(query, chat, state), config, self.timeout)
                 return _read(output)
-            except GraphBubbleUp:
-                raise  # an interrupt of an expert that is a graph: not a failure, the run waits for a human
+            except (GraphBubbleUp, StaleRunError):
+                # No failures of the expert: it is a graph that waits for a human, or whose run has lost its thread.
+                raise
             except Exception as error:  # noqa: BLE001 - an expert is anybody's code and fails in any way
                 reason, cause = _reason(error), error
         attempts = f" after {self.retries + 1} attempts" if self.retries else ""
