@@ -13,6 +13,7 @@ from langgraph.graph.state import CompiledStateGraph  # pyright: ignore[reportMi
 from octopus_graph.experts import Expert
 from octopus_graph.router import OctopusRouter
 from octopus_graph.spec import BuiltGraph
+from octopus_graph_server.earlier import Earlier
 from octopus_graph_server.problems import TimedOutError, TooLargeError, TooManyRunsError, UnavailableError
 from octopus_graph_server.settings import ServerSettings
 
@@ -114,6 +115,7 @@ class Service:
         runs: The runs that go on.
         built: The graph file's description and its parts, where the graph came from one.
         clock: The time.
+        earlier: Which expert gave which answer, for clients that send their whole conversation.
     """
 
     settings: ServerSettings
@@ -122,6 +124,7 @@ class Service:
     runs: Runs
     built: BuiltGraph | None = None
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    earlier: Earlier = field(default_factory=Earlier)
     opened: "Opened | None" = None
 
     @property

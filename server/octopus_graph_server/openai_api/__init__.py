@@ -1,7 +1,17 @@
-"""The OpenAI API: chat completions, responses, models."""
+"""The OpenAI API: chat completions, responses, models.
+
+schemas         what requests look like
+conversation    messages and items of requests -> an `Ask`
+chat            POST /v1/chat/completions
+responses       POST /v1/responses, and what is kept of it
+items           the objects and events a response is made of
+models          GET /v1/models
+common          errors in OpenAI's shape, the decision in headers, server-sent events
+"""
 
 from fastapi import APIRouter
 
+from octopus_graph_server.openai_api import chat, models, responses
 from octopus_graph_server.service import Service
 
 __all__ = ["routes"]
@@ -9,5 +19,7 @@ __all__ = ["routes"]
 
 def routes(service: Service) -> APIRouter:
     """Makes the endpoints."""
-    del service
-    return APIRouter()
+    router = APIRouter(tags=["OpenAI"])
+    for part in (chat, responses, models):
+        router.include_router(part.routes(service))
+    return router
