@@ -14,6 +14,8 @@
     ├── ExpertError             an expert failed, and so did its retries and its fallback
     ├── UnknownThreadError      a thread or a checkpoint that is not in the store
     ├── StoreError              Redis cannot be reached, refuses, or has lost what it was given
+    │   └── StaleRunError       somebody else holds the thread by now: this run writes no more
+    ├── RunError                a queued run that is not in the state it was asked for
     └── TrainingError           training data or a training run went wrong
 
 Each message is one sentence that says what to do. The command line prints it and exits with `exit_code`.
@@ -32,7 +34,9 @@ __all__ = [
     "NetworkError",
     "OctopusError",
     "ParseError",
+    "RunError",
     "SpecError",
+    "StaleRunError",
     "StoreError",
     "TrainingError",
     "UnknownExpertError",
@@ -152,6 +156,23 @@ class UnknownThreadError(OctopusError):
 
 class StoreError(OctopusError):
     """Redis cannot be reached, or refuses, or has lost what it was given."""
+
+
+class StaleRunError(StoreError):
+    """A run wrote after its lease was over, and somebody else holds the thread by now: nothing was written."""
+
+    def __init__(self, thread: str) -> None:
+        """Builds the sentence.
+
+        Args:
+            thread: The thread that was to be written to.
+        """
+        self.thread = thread
+        super().__init__(f"This run no longer holds the thread {thread!r}: leave it to whoever holds it now.")
+
+
+class RunError(OctopusError):
+    """A queued run is not there, or not in the state that what was asked of it needs."""
 
 
 class TrainingError(OctopusError):

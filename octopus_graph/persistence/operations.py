@@ -17,7 +17,7 @@ from langgraph.checkpoint.base import (  # pyright: ignore[reportMissingTypeStub
 )
 
 from octopus_graph.effects import Logic
-from octopus_graph.errors import ConfigurationError
+from octopus_graph.errors import ConfigurationError, StaleRunError
 from octopus_graph.persistence import scripts
 from octopus_graph.persistence.connecting import Link
 from octopus_graph.persistence.layout import Place, Values, config_of, index_key, place_of, quoted, thread_keys
@@ -39,12 +39,14 @@ class Operations:
         prefix: What the keys begin with.
         ttl: The milliseconds a checkpoint lives; 0 for good.
         values: How values become bytes.
+        token: The fencing token of the run that writes; empty where none is asked for.
     """
 
     link: Link
     prefix: str
     ttl: int
     values: Values
+    token: str = ""
 
     def get(self, config: RunnableConfig) -> Logic[CheckpointTuple | None]:
         """Reads one checkpoint, or the newest, and lets it live on."""
@@ -59,7 +61,11 @@ class Operations:
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> Logic[RunnableConfig]:
-        """Stores a checkpoint and the values that are new in it; a second round trip if earlier ones are gone."""
+        """Stores a checkpoint and the values that are new in it; a second round trip if earlier ones are gone.
+
+        Raises:
+            StaleRunError: If the run no longer holds the thread.
+        """
         place, values, dump = place_of(config), checkpoint["channel_values"], self.values.dump
         about = cast(dict[str, Any], get_checkpoint_metadata(config, metadata))
         blobs = {
@@ -74,11 +80,14 @@ class Operations:
             _delta_channels(about, checkpoint["channel_versions"]),
             "\n".join(blob for blob, channel in blobs.items() if channel in values),
             "\n".join(blob for blob, channel in blobs.items() if channel not in values),
+            self.token,
         ]
         new = [blob for blob, channel in blobs.items() if channel in new_versions and channel in values]
         while True:
             bodies = [part for blob in new for part in (blob, dump(values[blobs[blob]]))]
             lost = yield from self.link.run(scripts.PUT, self._key(place.thread), *head, *bodies)
+            if lost == 0:
+                raise StaleRunError(place.thread)
             if not lost:
                 return config_of(place.thread, place.space, checkpoint["id"])
             # What an earlier put brought has expired or been deleted since: this checkpoint brings it along.
@@ -87,12 +96,18 @@ class Operations:
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task: str, path: str
     ) -> Logic[None]:
-        """Stores what a task wrote, beside the checkpoint it ran on, which may itself still be on its way."""
+        """Stores what a task wrote, beside the checkpoint it ran on, which may itself still be on its way.
+
+        Raises:
+            StaleRunError: If the run no longer holds the thread.
+        """
         if not writes:
             return
         place = place_of(config)
+        head = (place.space, place.id, self.ttl, self.token)
         arguments = self.values.dump_writes(writes, task, path)
-        yield from self.link.run(scripts.WRITE, self._key(place.thread), place.space, place.id, self.ttl, *arguments)
+        if not (yield from self.link.run(scripts.WRITE, self._key(place.thread), *head, *arguments)):
+            raise StaleRunError(place.thread)
 
     def history(self, config: RunnableConfig, channels: Sequence[str]) -> Logic[dict[str, DeltaChannelHistory]]:
         """Reads what delta channels are rebuilt from: where each was last stored whole, and what was written since."""

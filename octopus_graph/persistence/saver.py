@@ -13,6 +13,7 @@ what remains is an earlier state of the thread, never half of one.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from types import TracebackType
 from typing import Any, Self
 
@@ -88,6 +89,21 @@ class RedisSaver(BaseCheckpointSaver[str]):
         self._ttl = 0 if ttl is None else round(ttl * 1000)
         self._prefix = prefix
         self._on_close = on_close
+        self._token = ""
+
+    def fenced(self, token: str) -> Self:
+        """Makes a saver that writes only where a run holds the thread; `fencing` tells how it comes to hold it.
+
+        Args:
+            token: The run's fencing token.
+
+        Returns:
+            A copy on the same connections. Its `put` and `put_writes` raise `StaleRunError` once another run holds
+            the thread.
+        """
+        other = copy(self)
+        other._token = token  # noqa: SLF001 - of its own kind
+        return other
 
     @property
     def prefix(self) -> str:
@@ -97,7 +113,7 @@ class RedisSaver(BaseCheckpointSaver[str]):
     @property
     def _do(self) -> Operations:
         # Made anew each time, for LangGraph clones savers and gives the clone another serializer.
-        return Operations(self.link, self._prefix, self._ttl, Values(self.serde))
+        return Operations(self.link, self._prefix, self._ttl, Values(self.serde), self._token)
 
     def __enter__(self) -> Self:
         return self

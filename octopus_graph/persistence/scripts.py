@@ -11,6 +11,8 @@ hash tag, so they lie in one slot of a cluster.
         t  when the ancestors those are rebuilt from were last kept alive, in ms
         w\t<task>\t<index>  a pending write
     octopus:{thread}:b<ns>        HASH   the channels' values, `channel\tversion`, each stored once
+    octopus:{thread}:f            STRING the fencing token of the run that holds the thread; see `fencing`
+    octopus:{thread}:a            HASH   answers of experts that no checkpoint holds yet; see `fencing`
 
 Names are percent-encoded, so that none holds a tab, a line break or a brace. Only commands of Redis 6.2 are used.
 """
@@ -58,6 +60,8 @@ local function blobs(ns) return base .. 'b' .. ns end
 local function space(member) return string.match(member, '^[^\t]*') end
 local function lines(text) return string.gmatch(text or '', '[^\n]+') end
 local function missing(key) return call('EXISTS', key) == 0 end
+-- A writer with a token writes only while the thread is its own; one without is not asked.
+local function stale(token) return token ~= '' and call('GET', base .. 'f') ~= token end
 
 -- A key that is shared lives as long as whatever needs it longest, and one without an end keeps none.
 local function extend(key, ttl, fresh)
@@ -187,10 +191,12 @@ return page
 """)
 
 PUT = _script(r"""
--- namespace, id, parent, ttl, checkpoint, metadata, run, delta channels, blobs it has, those it may have, blob, ...
+-- namespace, id, parent, ttl, checkpoint, metadata, run, delta channels, blobs it has, those it may have,
+-- fencing token, blob, ...
+if stale(ARGV[11]) then return 0 end
 local ns, member, ttl = ARGV[1], ARGV[1] .. '\t' .. ARGV[2], tonumber(ARGV[4])
 local fresh = {missing(index), missing(body(member)), missing(blobs(ns))}
-for i = 11, #ARGV, 2 do call('HSET', blobs(ns), ARGV[i], ARGV[i + 1]) end
+for i = 12, #ARGV, 2 do call('HSET', blobs(ns), ARGV[i], ARGV[i + 1]) end
 local manifest, lost = {}, {}
 for blob in lines(ARGV[9]) do
   local list = call('HEXISTS', blobs(ns), blob) == 1 and manifest or lost
@@ -232,10 +238,11 @@ return lost
 """)
 
 WRITE = _script(r"""
--- namespace, id, ttl, then field, value and whether an earlier value stays, ...
+-- namespace, id, ttl, fencing token, then field, value and whether an earlier value stays, ...
+if stale(ARGV[4]) then return 0 end
 local member, ttl = ARGV[1] .. '\t' .. ARGV[2], tonumber(ARGV[3])
 local fresh = {missing(index), missing(body(member))}
-for i = 4, #ARGV, 3 do
+for i = 5, #ARGV, 3 do
   call(ARGV[i + 2] == '1' and 'HSETNX' or 'HSET', body(member), ARGV[i], ARGV[i + 1])
 end
 call('ZADD', index, 0, member)
@@ -286,7 +293,7 @@ return {steps, 1}
 
 DELETE = _script(r"""
 for _, member in ipairs(call('ZRANGE', index, 0, -1)) do call('UNLINK', body(member), blobs(space(member))) end
-return call('UNLINK', index)
+return call('UNLINK', index, base .. 'f', base .. 'a')
 """)
 
 DELETE_RUNS = _script(r"""
