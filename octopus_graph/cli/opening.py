@@ -9,10 +9,11 @@ from octopus_graph.cli.output import spinner
 from octopus_graph.errors import UnknownExpertError
 
 if TYPE_CHECKING:
+    from octopus_graph.persistence import RedisSaver
     from octopus_graph.router import OctopusRouter
     from octopus_graph.spec import BuiltGraph, GraphSpec
 
-__all__ = ["asking", "build", "check_experts", "open_graph", "open_router", "outline", "shape"]
+__all__ = ["asking", "build", "check_experts", "open_graph", "open_router", "open_store", "outline", "shape"]
 
 
 def open_router(
@@ -44,18 +45,31 @@ def open_router(
         return building.build_router(spec), list(experts or spec.experts)
 
 
-def open_graph(graph: str, experts: Sequence[str] | None, *, dry_run: bool) -> Any:
+def open_store(graph: str) -> "RedisSaver":
+    """Opens the store in which the threads of a graph are: where its file says, else OCTOPUS_REDIS_URL, else embedded.
+
+    Returns:
+        The saver, to be used in a `with`.
+    """
+    from octopus_graph.persistence import open_saver
+    from octopus_graph.spec import load_spec, store_of
+
+    return open_saver(store_of(load_spec(graph)))
+
+
+def open_graph(graph: str, experts: Sequence[str] | None, *, dry_run: bool, saver: "RedisSaver | None" = None) -> Any:
     """Opens a graph and compiles it.
 
     Args:
         graph: A file, or the name of a shipped graph.
         experts: The experts allowed; only checked here, as they are a run's own affair.
         dry_run: Put an echo in the place of each expert.
+        saver: Keeps its threads.
 
     Returns:
         The compiled graph.
     """
-    return _compiled(build(graph, experts, dry_run=dry_run))
+    return _compiled(build(graph, experts, dry_run=dry_run), saver)
 
 
 def build(graph: str, experts: Sequence[str] | None = None, *, dry_run: bool) -> "BuiltGraph":
@@ -132,9 +146,9 @@ def _loading(spec: "GraphSpec") -> Generator[None]:
         yield
 
 
-def _compiled(built: "BuiltGraph") -> Any:
+def _compiled(built: "BuiltGraph", saver: "RedisSaver | None" = None) -> Any:
     builder: Any = built.graph  # LangGraph leaves types of its own parameters open
-    return builder.compile(name="octopus")
+    return builder.compile(name="octopus", checkpointer=saver)
 
 
 def _known(spec: "GraphSpec") -> tuple[str, ...]:

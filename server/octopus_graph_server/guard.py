@@ -36,6 +36,8 @@ OPEN_PATHS = frozenset({"/ok", "/health/live", "/health/ready"})
 OWN_PAGES = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 """Pages of this machine."""
 BODY_SECONDS = 30.0
+AFTER_RUNS = 1.0
+"""Seconds a request may go on when its run's time is over: the run says better what was too long."""
 LARGE = 256 * 1024
 """Bytes from which a body is checked in a thread: the event loop has others to serve."""
 _INFINITE = re.compile(rb"\d[eE]\+?\d{3}")
@@ -122,7 +124,7 @@ class Guard:
             await send(message)
 
         try:
-            async with asyncio.timeout(self._settings.max_seconds + 1) as limit:  # a run's own limit says it better
+            async with asyncio.timeout(self._settings.max_seconds + AFTER_RUNS) as limit:
                 await self._app(scope, receive, begin)
         except TimeoutError as error:
             if began:

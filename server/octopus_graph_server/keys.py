@@ -89,9 +89,9 @@ class ApiKeys:
 
     async def accept(self, key: str) -> bool:
         """Says whether a key is one of them."""
-        if len(key) > LONGEST:
+        if len(key) > LONGEST or not key.isascii():
             return False
-        digest = hashlib.blake2b(key.encode("utf-8", "replace"), key=self._secret).digest()
+        digest = hashlib.blake2b(key.encode(), key=self._secret).digest()
         if (verdict := self._known.get(digest)) is not None:
             return verdict
         async with self._turn:

@@ -1,6 +1,6 @@
 """What a server may be told; everything has a safe default."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 __all__ = ["ServerSettings"]
 
@@ -26,6 +26,11 @@ class ServerSettings(BaseModel):
     max_prompt: int = Field(default=200_000, ge=1, description="The longest text of one request, in characters")
     max_seconds: float = Field(default=300.0, gt=0, description="The longest a request or a run may take")
     max_runs: int = Field(default=256, ge=1, description="How many runs go on at the same time; others get a 429")
+    webhook_hosts: tuple[str, ...] = Field(
+        default=(), description="Hosts whose webhooks are called, such as hooks.example.com or *.example.com; by default none"
+    )
+    webhook_secret: SecretStr | None = Field(default=None, description="Signs webhooks; without it none is called")
+    webhook_private: bool = Field(default=False, description="Whether webhooks may lie in a private network")
     grace: float = Field(default=20.0, ge=0, description="Seconds running requests have to finish after SIGTERM")
     linger: float = Field(
         default=1.0,
