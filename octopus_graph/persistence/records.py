@@ -2,7 +2,7 @@
 
     octopus:{@thread}:d<id>             HASH   j the document as JSON, v its version, t the terms it is listed under
     octopus:{@thread}:o<field>          ZSET   ids by a time or another number
-    octopus:{@thread}:x<field>=<value>  ZSET   ids of the documents of which that is true
+    octopus:{@thread}:x<field, value>  ZSET   ids of the documents of which that is true
 
 All keys of a kind lie in one slot of a cluster, so that a document and its lists change together. Documents are small:
 what a thread holds lies with its checkpoints. Only commands of Redis 6.2 are used.
@@ -201,7 +201,7 @@ def _listed(value: Any) -> bool:
 
 
 def _term(name: str, value: Any) -> str:
-    return quoted(f"{name}={json.dumps(value)}")
+    return quoted(json.dumps([name, value])[1:-1])  # in ASCII, whatever a client thought up
 
 
 def _contains(whole: Any, part: Any) -> bool:

@@ -27,7 +27,8 @@ class ServerSettings(BaseModel):
     max_seconds: float = Field(default=300.0, gt=0, description="The longest a request or a run may take")
     max_runs: int = Field(default=256, ge=1, description="How many runs go on at the same time; others get a 429")
     webhook_hosts: tuple[str, ...] = Field(
-        default=(), description="Hosts whose webhooks are called, such as hooks.example.com or *.example.com; by default none"
+        default=(),
+        description="Hosts whose webhooks are called, such as hooks.example.com or *.example.com; by default none",
     )
     webhook_secret: SecretStr | None = Field(default=None, description="Signs webhooks; without it none is called")
     webhook_private: bool = Field(default=False, description="Whether webhooks may lie in a private network")
