@@ -6,7 +6,9 @@ from typing import Any
 
 from langgraph.graph import END, START, StateGraph  # pyright: ignore[reportMissingTypeStubs]
 
+from octopus_graph.caching import GraphCache
 from octopus_graph.effects import LogicRunnable
+from octopus_graph.engines.base import Embeds
 from octopus_graph.errors import ConfigurationError, UnknownExpertError
 from octopus_graph.experts import Expert
 from octopus_graph.nodes import FINISH, ROUTE, Nodes
@@ -24,10 +26,11 @@ def create_octopus_graph(
     *,
     fallback: str | None = None,
     defaults: OctopusContext | None = None,
+    cache: GraphCache | None = None,
 ) -> StateGraph[OctopusState, OctopusContext, OctopusInput, OctopusState]:
     """Joins experts into a graph that answers as one model.
 
-    The builder is returned uncompiled: the caller picks checkpointer, store and cache.
+    The builder is returned uncompiled: the caller picks checkpointer and store.
 
     Example:
         >>> from octopus_graph.testing import EchoExpert, scripted_router
@@ -42,14 +45,16 @@ def create_octopus_graph(
         fallback: The expert that takes requests of which the router is less sure than the run's `min_confidence`.
             Without one such requests are declined with a sentence that names the likeliest experts.
         defaults: What a run's context is where the caller does not set it.
+        cache: What of decisions and answers is kept for other runs and other processes, and where. (The cache that
+            `compile` takes is for nodes with a cache policy, of which there are none here.)
 
     Returns:
         A builder: call `compile(name="octopus")`, with a checkpointer if threads are to be remembered.
 
     Raises:
         UnknownExpertError: If the router, a neighbour, a fallback or the allow-list names an expert that is not there.
-        ConfigurationError: If there is no expert, a name stands twice or is taken by the graph itself, or the defaults
-            bound the error of a router that carries no calibration.
+        ConfigurationError: If there is no expert, a name stands twice or is taken by the graph itself, the defaults
+            bound the error of a router that carries no calibration, or answers cannot be kept as the cache says.
     """
     defaults = defaults or OctopusContext()
     by_name = _by_name(experts, router)
@@ -57,7 +62,9 @@ def create_octopus_graph(
     if defaults.max_error is not None:
         # An error now, not at the first request.
         router.min_confidence(defaults.max_error, whole_path=defaults.max_hops > 1)
-    nodes = Nodes(by_name, router, fallback, defaults)
+    if cache is not None:
+        _check_cache(cache, by_name, router)
+    nodes = Nodes(by_name, router, fallback, defaults, cache)
 
     builder = StateGraph(OctopusState, OctopusContext, input_schema=OctopusInput, output_schema=OctopusState)
     logic: dict[str, tuple[str, LogicRunnable[OctopusState, Any], tuple[str, ...]]] = {
@@ -100,3 +107,17 @@ def _check_names(experts: dict[str, Expert], fallback: str | None, defaults: Oct
     for where, name in named:
         if name is not None and name not in experts:
             raise UnknownExpertError(name, list(experts), where=where)
+
+
+def _check_cache(cache: GraphCache, experts: dict[str, Expert], router: OctopusRouter) -> None:
+    for name in cache.answers:
+        if name not in experts:
+            raise UnknownExpertError(name, list(experts), where="the experts whose answers are cached")
+        if experts[name].takes == "state":
+            raise ConfigurationError(
+                f"The answers of {name!r} cannot be cached: it takes the whole state, which is never the same twice."
+            )
+    if cache.semantic is not None and not isinstance(router.engine, Embeds):
+        raise ConfigurationError(
+            "This router's engine makes no vectors of questions: leave the cache's semantic threshold out."
+        )

@@ -18,6 +18,7 @@ from langgraph.config import get_config, get_stream_writer
 from langgraph.runtime import get_runtime
 from langgraph.types import Command, Overwrite, interrupt
 
+from octopus_graph.caching import CachedDecision, GraphCache, Reply
 from octopus_graph.codec import Done, clean
 from octopus_graph.effects import Blocking, Logic
 from octopus_graph.errors import InputError, UnknownExpertError
@@ -51,12 +52,14 @@ class Nodes:
         router: Decides.
         fallback: The expert that takes what the router is not sure of.
         defaults: The context of runs that set none.
+        cache: What of this is kept; `None` for nothing.
     """
 
     experts: Mapping[str, Expert]
     router: OctopusRouter
     fallback: str | None
     defaults: OctopusContext
+    cache: GraphCache | None = None
 
     def neighbours(self, expert: Expert) -> tuple[str, ...]:
         """Returns who may be asked after an expert."""
@@ -71,9 +74,7 @@ class Nodes:
         request = request_of(messages)
         allowed = self._allowed(context)
         previous = previous_turns(messages, self.router.tokens)
-        chosen: RouterDecision = yield Blocking(
-            partial(self.router.decide, request, allowed, previous=previous, rewrite=context.rewrite)
-        )
+        chosen = yield from self._decide(request, allowed, previous=previous, rewrite=context.rewrite)
         asked: list[AnyMessage] = []
         unsure = chosen.confidence < self._bar(context) and chosen.expert != self.fallback
         if unsure and context.when_unsure == "ask" and _resumable():
@@ -82,15 +83,8 @@ class Nodes:
             named = said.strip() in allowed
             request = request if named else f"{request}\n{said}"
             # A second question would be one too many: what is still unclear then is the fallback's.
-            chosen = yield Blocking(
-                partial(
-                    self.router.decide,
-                    request,
-                    [said.strip()] if named else allowed,
-                    previous=previous,
-                    rewrite=context.rewrite,
-                )
-            )
+            candidates = [said.strip()] if named else allowed
+            chosen = yield from self._decide(request, candidates, previous=previous, rewrite=context.rewrite)
             unsure = not named and chosen.confidence < self._bar(context) and chosen.expert != self.fallback
         decision = _decision(ROUTE, chosen, request)
         if unsure:
@@ -107,28 +101,32 @@ class Nodes:
         rewritten = query != state["request"]
         chat = briefing(state["messages"], state["hops"], query, rewritten=rewritten)
         started = time.perf_counter()
-        answer, server, error = yield from ask_in_turn(self._line(expert, context), query, chat, state, get_config())
+        reply = yield from self._ask(expert, query, chat, state, context)
         decision = state["decision"]
         hop = Hop(
             expert=expert.name,
             token=self.router.tokens.token(expert.name),
             query=query,
             rewritten=rewritten,
-            answer=answer.text,
+            answer=reply.answer.text,
             confidence=_confidence(decision, expert.name),
             top=decision["top"],
             decide_ms=decision["decide_ms"],
             rewrite_ms=decision["rewrite_ms"],
             expert_ms=_ms(time.perf_counter() - started),
-            served_by=None if server is expert else server.name,
-            error=error,
+            served_by=None if reply.server is expert else reply.server.name,
+            error=reply.error,
         )
+        if reply.cached is not None:
+            hop["cached"] = reply.cached
+        if reply.likeness is not None:
+            hop["likeness"] = reply.likeness
         get_stream_writer()({"event": "hop", **hop})
         said = ToolMessage(
-            answer.text,
+            reply.answer.text,
             name=expert.name,
             tool_call_id=call["id"],
-            additional_kwargs={"message_id": answer.message_id} if answer.message_id else {},
+            additional_kwargs={"message_id": reply.answer.message_id} if reply.answer.message_id else {},
         )
         if decision["also"]:  # the others answer at this moment; who is asked next nobody decides
             return _onwards(None, {"hops": [hop]}, [said])
@@ -164,7 +162,7 @@ class Nodes:
         if context.rewrite == "never":  # everybody would be asked the request itself
             candidates = [name for name in candidates if not repeats(name, request, asked)]
         decide = partial(
-            self.router.decide,
+            self._decide,
             request,
             adapter=expert.name,
             previous=previous_turns(state["messages"], self.router.tokens),
@@ -178,6 +176,35 @@ class Nodes:
         if chosen.confidence < context.min_confidence:
             return Decision({**decision, "expert": None, "token": END, "query": request, "rewritten": False})
         return decision
+
+    def _decide(self, request: str, candidates: Sequence[str], **given: Any) -> Logic[RouterDecision]:
+        """Has the router decide, unless the same was decided before."""
+        if self.cache is None:
+            return (yield Blocking(partial(self.router.decide, request, candidates, **given)))
+        chosen = yield from self.cache.decide(self.router, request, candidates, **given)
+        if isinstance(chosen, CachedDecision):
+            get_stream_writer()({"event": "cache", "kind": "decision", "found": "exact", "saved_ms": chosen.saved_ms})
+        return chosen
+
+    def _ask(
+        self, expert: Expert, query: str, chat: Sequence[AnyMessage], state: OctopusState, context: OctopusContext
+    ) -> Logic[Reply]:
+        """Asks an expert, and while it does not answer those that stand in for it, unless it was asked before."""
+        config = get_config()
+
+        def ask() -> Logic[Reply]:
+            asked = ask_in_turn(self._line(expert, context), query, chat, state, config)
+            answer, server, error = yield from asked
+            return Reply(answer, server, error)
+
+        if self.cache is None:
+            return (yield from ask())
+        reply = yield from self.cache.answer(self.router, expert, query, chat, config=config, ask=ask)
+        if reply.cached is not None:
+            event = {"event": "cache", "kind": "answer", "expert": expert.name, "found": reply.cached}
+            likeness = {} if reply.likeness is None else {"likeness": reply.likeness}
+            get_stream_writer()({**event, **likeness, "saved_ms": round(reply.saved_ms, 3)})
+        return reply
 
     def _bar(self, context: OctopusContext) -> float:
         """Returns the confidence below which the router counts as unsure of a request."""
@@ -221,7 +248,7 @@ class Nodes:
 
 
 def _decision(by: str, chosen: RouterDecision, request: str) -> Decision:
-    return Decision(
+    decision = Decision(
         by=by,
         expert=chosen.expert,
         also=[],
@@ -233,6 +260,9 @@ def _decision(by: str, chosen: RouterDecision, request: str) -> Decision:
         decide_ms=_ms(chosen.latency_ms / 1e3),
         rewrite_ms=_ms(chosen.rewrite_ms / 1e3),
     )
+    if isinstance(chosen, CachedDecision):
+        decision["cached"] = True
+    return decision
 
 
 def _onwards(decision: Decision | None, update: dict[str, Any], messages: list[AnyMessage]) -> Command[str]:

@@ -4,7 +4,7 @@ The `TypedDict` is that of typing_extensions: with the one of typing, LangGraph'
 """
 
 import operator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages  # pyright: ignore[reportMissingTypeStubs]
@@ -38,6 +38,8 @@ class Decision(_Choice):
     """The expert to ask; `None` ends the run."""
     also: list[str]
     """Experts asked the same at the same time, because the router was not sure."""
+    cached: NotRequired[bool]
+    """There and true where the decision was made before; `decide_ms` is then what it took to find."""
 
 
 class Hop(_Choice):
@@ -51,6 +53,10 @@ class Hop(_Choice):
     """The expert that answered in this one's place; `None` where it answered itself."""
     error: str | None
     """Why this expert did not answer itself."""
+    cached: NotRequired[Literal["exact", "semantic"]]
+    """There where the answer was given before: to the same question, or to one that means the same."""
+    likeness: NotRequired[float]
+    """Of a question that means the same, how near it is: the cosine."""
 
 
 class OctopusInput(TypedDict):

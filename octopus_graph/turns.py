@@ -16,13 +16,12 @@ so does whoever measures paths without a graph.
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 
 from octopus_graph.codec import Turn, clean
-from octopus_graph.effects import Blocking, Logic
+from octopus_graph.effects import Logic
 from octopus_graph.errors import InputError
 from octopus_graph.router import RouterDecision
 from octopus_graph.state import Hop
@@ -147,7 +146,7 @@ def mended(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
 
 
 def following(
-    decide: Callable[[Sequence[str]], RouterDecision],
+    decide: Callable[[Sequence[str]], Logic[RouterDecision]],
     candidates: Sequence[str],
     request: str,
     asked: Iterable[Asked],
@@ -168,7 +167,7 @@ def following(
     """
     left = list(candidates)
     while left:
-        chosen: RouterDecision = yield Blocking(partial(decide, tuple(left)))
+        chosen = yield from decide(tuple(left))
         if chosen.expert is None or chosen.confidence < min_confidence:
             return chosen
         if not repeats(chosen.expert, request if chosen.rewrite is None else chosen.rewrite, asked):

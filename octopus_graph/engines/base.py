@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from octopus_graph.prompt import Prompt
 
-__all__ = ["Engine"]
+__all__ = ["Embeds", "Engine"]
 
 
 @runtime_checkable
@@ -55,5 +55,21 @@ class Engine(Protocol):
 
         Returns:
             The text up to `stop`, or all of it where `max_tokens` came first.
+        """
+        ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """What an engine can do beside that, and a semantic cache needs: say where a text lies among others."""
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Makes a vector of each text; those of texts that mean the same point the same way.
+
+        Args:
+            texts: Text that is not trusted.
+
+        Returns:
+            Vectors of one length, of shape (len(texts), dimensions).
         """
         ...

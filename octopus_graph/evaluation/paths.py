@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from octopus_graph.codec import Done, Turn
-from octopus_graph.effects import run
+from octopus_graph.effects import Logic, run
 from octopus_graph.evaluation.cases import Case
 from octopus_graph.evaluation.metrics import Interval, Slice, part, share
 from octopus_graph.router import OctopusRouter, Rewrite, RouterDecision
@@ -71,7 +71,8 @@ def walk(
     made: list[Callable[[], RouterDecision]] = []  # makes the decision of each hop once more, with its rewrite
     asked: list[Asked] = []  # filled in where it matters
 
-    def decide(candidates: Sequence[str]) -> RouterDecision:
+    def decide(candidates: Sequence[str]) -> Logic[RouterDecision]:
+        yield from ()  # nothing to wait for: whoever measures has the time
         onwards = partial(choose, candidates, adapter=path[-1], done=tuple(done))
         decision = onwards(rewrite="never")
         if decision.expert not in path:

@@ -14,42 +14,36 @@ All names are digests: nobody reads a prompt out of a key.
 """
 
 import asyncio
-import hashlib
 import random
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from langgraph.cache.base import BaseCache, FullKey, Namespace
 from langgraph.checkpoint.serde.base import SerializerProtocol  # pyright: ignore[reportMissingTypeStubs]
 from typing_extensions import override
 
 from octopus_graph.effects import Logic, arun, run
-from octopus_graph.errors import ConfigurationError, StoreError
+from octopus_graph.errors import ConfigurationError, MissingExtraError, StoreError
 from octopus_graph.persistence.breaker import Guard
 from octopus_graph.persistence.connecting import REFUSED, Link
 from octopus_graph.persistence.counters import NAMES, Counters, Tally, tallies
-from octopus_graph.persistence.flight import Entry, Flight, Found, Made
+from octopus_graph.persistence.entries import Entry, Found, Made, digest
+from octopus_graph.persistence.flight import Flight, Landed
 from octopus_graph.persistence.keeper import LEASE, Keeper, send
 from octopus_graph.persistence.layout import Values, quoted
 from octopus_graph.persistence.pipelines import pipelined, unlinked
 from octopus_graph.persistence.saver import allow_list_serializer
 
-__all__ = ["RedisCache", "digest"]
+if TYPE_CHECKING:
+    from octopus_graph.persistence.vectors import Vectors
+
+__all__ = ["RedisCache"]
 
 T = TypeVar("T")
 TIMEOUT = 0.5  # seconds: a cache that takes longer is worth nothing
 NODE = "node"
-
-
-def digest(*parts: str | bytes) -> str:
-    """Makes a name of texts, from which they cannot be read; it tells ("ab", "c") from ("a", "bc")."""
-    made = hashlib.blake2b(digest_size=20)
-    for part in parts:
-        data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
-        made.update(len(data).to_bytes(8, "big") + data)
-    return made.hexdigest()
 
 
 class RedisCache(BaseCache[Any]):
@@ -98,8 +92,24 @@ class RedisCache(BaseCache[Any]):
         self._base = f"{quoted(prefix)}:cache"
         self._keeper = Keeper(self.link, self.guard, self.counters, self._counter_key, lease=lease)
         self._flight = Flight(self.link, self.guard, self.values, self.counters, self._keeper, jitter=jitter)
+        self._vectors: Vectors | None = None
         self._on_close = on_close
         self._send = weakref.finalize(self, _last_counts, self.link, self.guard, self.counters, self._counter_key)
+
+    @property
+    def vectors(self) -> "Vectors":
+        """Lists of questions as vectors.
+
+        Raises:
+            MissingExtraError: If numpy is not installed.
+        """
+        if self._vectors is None:
+            try:
+                from octopus_graph.persistence.vectors import Vectors
+            except ModuleNotFoundError as error:
+                raise MissingExtraError("local", "A semantic cache") from error
+            self._vectors = Vectors(self.link, self.guard)
+        return self._vectors
 
     @property
     def _counter_key(self) -> str:
@@ -112,6 +122,11 @@ class RedisCache(BaseCache[Any]):
         found = yield from self._flight.once(self.key(entry.kind, entry.digest), entry, compute)
         self._keeper.wake()
         return found
+
+    def peek(self, entry: Entry[Any]) -> Logic[Landed | None]:
+        """Reads a value where it is there; nothing is computed, and only what is stale or fails is counted."""
+        data: Any = yield from self.guard(entry.kind, self.link.command("GET", self.key(entry.kind, entry.digest)))
+        return None if data is None else self._flight.read(entry, data)
 
     def key(self, kind: str, name: str) -> str:
         """Names the place of a value; the hash tag keeps it and its lock in one slot."""

@@ -18,17 +18,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from octopus_graph.effects import Logic, Pause
 from octopus_graph.persistence.breaker import Guard
 from octopus_graph.persistence.connecting import Link
 from octopus_graph.persistence.counters import Counters
+from octopus_graph.persistence.entries import Entry, Found, Made
 from octopus_graph.persistence.keeper import Keeper
 from octopus_graph.persistence.layout import Values
 from octopus_graph.persistence.scripts import Script
 
-__all__ = ["Entry", "Flight", "Found", "Made"]
+__all__ = ["Flight", "Landed"]
 
 T = TypeVar("T")
 FORMAT = "1"  # another one is not read
@@ -40,10 +41,11 @@ IS_THERE, LEAD = 1, 2
 
 _log = logging.getLogger(__name__)
 
-# token, lease in ms, the value that could not be read -> 1 and the value; 2 for the leader; 3 and the leader's token
+# token, lease in ms, = and the value that could not be read
+# -> 1 and the value; 2 for the leader; 3 and the token of whoever is it
 ENTER = Script(r"""
 local value = redis.pcall('GET', KEYS[1])
-if type(value) == 'string' and value ~= ARGV[3] then return {1, value} end
+if type(value) == 'string' and '=' .. value ~= ARGV[3] then return {1, value} end
 local lock = KEYS[1] .. ':l'
 if redis.call('SET', lock, ARGV[1], 'NX', 'PX', ARGV[2]) then return {2, type(value) == 'table' and '1' or ''} end
 return {3, redis.call('GET', lock)}
@@ -59,55 +61,13 @@ return 1
 
 
 @dataclass(frozen=True)
-class Entry(Generic[T]):
-    """What may be in the cache.
-
-    Attributes:
-        kind: What counters and keys call it: `decision`, `answer`.
-        digest: The rest of its key.
-        ttl: How many seconds it is kept.
-        dump: Makes plain data of a value.
-        load: Makes a value of plain data that anybody may have written; raises where it cannot.
-    """
-
-    kind: str
-    digest: str
-    ttl: float
-    dump: Callable[[T], Any]
-    load: Callable[[Any], T]
-
-
-@dataclass(frozen=True)
-class Made(Generic[T]):
-    """A value that was computed.
+class Landed:
+    """What somebody computed.
 
     Attributes:
         value: The value.
-        keep: Whether others may have it.
+        cost_ms: How long it took.
     """
-
-    value: T
-    keep: bool = True
-
-
-@dataclass(frozen=True)
-class Found(Generic[T]):
-    """A value, wherever it comes from.
-
-    Attributes:
-        value: The value.
-        cached: Whether somebody else computed it.
-        saved_ms: What that saved.
-    """
-
-    value: T
-    cached: bool = False
-    saved_ms: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Landed:
-    """What a leader found: the value, and what it took."""
 
     value: Any
     cost_ms: float
@@ -126,7 +86,7 @@ class Flight:
         self._keeper = keeper
         self._jitter = jitter
         self._lock = threading.Lock()
-        self._aloft: dict[str, Future[_Landed | None]] = {}
+        self._aloft: dict[str, Future[Landed | None]] = {}
 
     def once(self, key: str, entry: Entry[T], compute: Callable[[], Logic[Made[T]]]) -> Logic[Found[T]]:
         """Finds a value, waits for somebody who computes it, or computes it.
@@ -141,11 +101,11 @@ class Flight:
             with self._lock:
                 flight = self._aloft.get(key)
                 if flight is None:
-                    ours: Future[_Landed | None] = Future()
+                    ours: Future[Landed | None] = Future()
                     ours.set_running_or_notify_cancel()  # whoever gives up waiting for it must not cancel it
                     self._aloft[key] = ours
                     break
-            landed: _Landed | None = yield _Landing(flight, PATIENCE)
+            landed: Landed | None = yield _Landing(flight, PATIENCE)
             if landed is not None:
                 return self._hit(entry, cast(T, landed.value), landed.cost_ms, started)
         else:
@@ -163,7 +123,7 @@ class Flight:
 
     def _across(
         self, key: str, entry: Entry[T], compute: Callable[[], Logic[Made[T]]], started: float
-    ) -> Logic[tuple[Found[T], _Landed | None]]:
+    ) -> Logic[tuple[Found[T], Landed | None]]:
         """Does the same across processes."""
         token = secrets.token_hex(8)
         leads = False
@@ -175,11 +135,11 @@ class Flight:
                 break
             state, data = reply
             if state == IS_THERE:
-                read = self._read(entry, data)
+                read = self.read(entry, data)
                 if read is not None:
                     found = self._hit(entry, read.value, read.cost_ms, started)
-                    return found, _Landed(read.value, read.cost_ms)
-                unreadable = data
+                    return found, Landed(read.value, read.cost_ms)
+                unreadable = b"=" + data
                 continue
             if state == LEAD:
                 if data:  # something of another type stood there
@@ -204,13 +164,13 @@ class Flight:
             if leads:
                 self._keeper.let_go(key, token, drop=landed is None)
         self._counters.add(entry.kind, "miss")
-        return Found(made.value), _Landed(made.value, cost) if made.keep else None
+        return Found(made.value), Landed(made.value, cost) if made.keep else None
 
-    def _read(self, entry: Entry[T], data: bytes) -> "_Landed | None":
+    def read(self, entry: Entry[T], data: bytes) -> Landed | None:
         """Reads a value; `None` where there is none to be read."""
         try:
             kept = self._values.load(data)
-            return _Landed(entry.load(kept[FORMAT]), float(kept["ms"]))
+            return Landed(entry.load(kept[FORMAT]), float(kept["ms"]))
         except Exception as error:  # noqa: BLE001 - what stands in a shared Redis may be anybody's, and broken in any way
             _log.debug("An entry of the cache cannot be read (%s).", type(error).__name__)
             self._counters.add(entry.kind, "stale")
@@ -227,16 +187,16 @@ class Flight:
 class _Landing:
     """The end of somebody else's flight; `None` where it found nothing, or takes too long."""
 
-    flight: "Future[_Landed | None]"
+    flight: "Future[Landed | None]"
     patience: float
 
-    def wait(self) -> _Landed | None:
+    def wait(self) -> Landed | None:
         try:
             return self.flight.result(self.patience)
         except TimeoutError:
             return None
 
-    async def wait_async(self) -> _Landed | None:
+    async def wait_async(self) -> Landed | None:
         landing = asyncio.wrap_future(self.flight)
         await asyncio.wait([landing], timeout=self.patience)
         return landing.result() if landing.done() else None

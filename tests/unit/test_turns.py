@@ -6,7 +6,7 @@ import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 
 from octopus_graph.codec import Turn
-from octopus_graph.effects import run
+from octopus_graph.effects import Logic, run
 from octopus_graph.errors import InputError
 from octopus_graph.router import RouterDecision
 from octopus_graph.state import Hop
@@ -186,7 +186,8 @@ def test_a_question_in_other_words_is_the_same_question(earlier: str, query: str
 def test_whoever_would_be_asked_again_makes_room_and_in_the_end_there_is_nobody() -> None:
     seen: list[tuple[str, ...]] = []
 
-    def decide(candidates: Sequence[str]) -> RouterDecision:
+    def decide(candidates: Sequence[str]) -> Logic[RouterDecision]:
+        yield from ()
         seen.append(tuple(candidates))
         return RouterDecision(candidates[0], "<nexa_0>", 0.9, ())
 
