@@ -69,6 +69,9 @@ class Link:
 
     A call that fails for a passing reason is made again until `patience` is over. Each script may run twice: the second
     time it does nothing new.
+
+    Attributes:
+        patience: For how many seconds a call is made again while servers restart or hand over.
     """
 
     def __init__(
@@ -93,7 +96,7 @@ class Link:
             ConfigurationError: If the URL cannot be read.
         """
         self._target = _read(url, {"socket_timeout": timeout, "socket_connect_timeout": connect_timeout})
-        self._patience = patience
+        self.patience = patience
         self._revive = revive
         self._client: Any = None
         self._lock = threading.Lock()  # tasks of one step write from several threads
@@ -154,7 +157,7 @@ class Link:
             raise self._told(error) from error
 
     def _patiently(self, effect: Effect) -> Logic[Any]:
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self.patience
         pause = 0.02
         while True:
             try:
