@@ -109,10 +109,8 @@ async def _open(
     graph: BuiltGraph | Graph, saver: BaseCheckpointSaver[Any] | None, settings: ServerSettings, stack: AsyncExitStack
 ) -> Opened:
     if not isinstance(graph, BuiltGraph):
-        kept: Any = graph.checkpointer
-        return Opened(
-            graph, graph.copy(update={"checkpointer": None}), kept if kept not in (None, True, False) else None
-        )
+        kept = graph.checkpointer if isinstance(graph.checkpointer, BaseCheckpointSaver) else None
+        return Opened(graph, graph.copy(update={"checkpointer": None}), kept)
     if saver is None:
         from octopus_graph.persistence import open_saver
 

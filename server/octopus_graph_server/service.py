@@ -53,7 +53,7 @@ class Runs:
             TooManyRunsError: If as many go on as may.
             UnavailableError: If the server is shutting down.
         """
-        if self.draining:
+        if self.draining and asyncio.current_task() not in self._tasks:  # what was accepted may begin
             raise UnavailableError("This server is shutting down: ask another one.", headers={"retry-after": "1"})
         if self._going >= self._most:
             raise TooManyRunsError(
