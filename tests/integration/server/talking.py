@@ -137,7 +137,7 @@ def _calls(request: str, kwargs: dict[str, Any]) -> list[tuple[str, str]]:
         named = [choice]
     else:
         said = request.lower()
-        named = [name for name in tools if name.lower() in said or name.lower().replace("_", " ") in said]
+        named = [name for name in tools if any(len(word) > 4 and word in said for word in name.lower().split("_"))]
         if not named and choice in ("required", "any"):
             named = list(tools)[:1]
     return [(name, json.dumps(fitting(tools[name].get("parameters") or {}, request))) for name in named]
