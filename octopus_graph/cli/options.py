@@ -1,10 +1,12 @@
 """Options that several commands share, so that they mean the same everywhere."""
 
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
-__all__ = ["Batch", "Experts", "Field", "Graph", "Json", "Out", "Query"]
+__all__ = ["Batch", "Experts", "Field", "Graph", "Json", "Out", "Query", "Since", "moment"]
 
 Query = Annotated[
     str | None,
@@ -49,3 +51,35 @@ Experts = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, and nothing else.")]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Only what came since: 90m, 24h, 7d, or a time such as 2026-11-24 or 2026-11-24T08:00.",
+        show_default=False,
+    ),
+]
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def moment(since: str | None) -> datetime | None:
+    """Reads a `Since`.
+
+    Example:
+        >>> moment("2026-11-24T08:00+00:00").isoformat()
+        '2026-11-24T08:00:00+00:00'
+
+    Raises:
+        typer.BadParameter: If it is neither an age nor a time.
+    """
+    if since is None:
+        return None
+    try:
+        if age := re.fullmatch(r"(\d{1,6})([mhdw])", since.strip()):
+            return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        return datetime.fromisoformat(since.strip()).astimezone()
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            "write an age such as 24h or a time such as 2026-11-24", param_hint="--since"
+        ) from None

@@ -7,7 +7,7 @@ import typer
 
 from octopus_graph.errors import InputError
 
-__all__ = ["VARIABLE", "one_of", "question"]
+__all__ = ["VARIABLE", "one_of", "optional_question", "question"]
 
 VARIABLE = "OCTOPUS_QUERY"
 
@@ -27,20 +27,32 @@ def one_of(query: str | None, batch: str | None, out: str | None, field: str | N
 
 
 def question(query: str | None) -> str:
-    """Returns what is asked.
+    """Returns what is asked, as `optional_question` does, where something has to be.
+
+    Raises:
+        typer.BadParameter: If nothing is asked.
+        InputError: If what is asked cannot be used; the model is not loaded for it.
+    """
+    text = optional_question(query)
+    if text is None:
+        raise typer.BadParameter(f"give a question, - to read it from stdin, or set {VARIABLE}", param_hint="QUERY")
+    return text
+
+
+def optional_question(query: str | None) -> str | None:
+    """Returns what is asked, `None` where nothing is.
 
     Args:
         query: The argument: `-` reads stdin, `None` looks at the environment variable OCTOPUS_QUERY.
 
     Raises:
-        typer.BadParameter: If nothing is asked.
         InputError: If what is asked cannot be used; the model is not loaded for it.
     """
     from octopus_graph.codec import clean
 
     text = os.environ.get(VARIABLE) if query is None else query
     if text is None:
-        raise typer.BadParameter(f"give a question, - to read it from stdin, or set {VARIABLE}", param_hint="QUERY")
+        return None
     if query == "-":
         try:
             text = sys.stdin.buffer.read().decode("utf-8")

@@ -6,7 +6,7 @@ Example:
     >>> fork(saver, "yesterday", "what if", checkpoint=steps(saver, "yesterday")[3].checkpoint)  # doctest: +SKIP
 """
 
-from octopus_graph.threads.forking import before_request, delete, fork
+from octopus_graph.threads.forking import before_request, delete, exists, fork
 from octopus_graph.threads.reading import (
     Saver,
     Size,
@@ -16,6 +16,7 @@ from octopus_graph.threads.reading import (
     list_threads,
     show,
     size_of,
+    snapshot,
     steps,
     thread_ids,
 )
@@ -28,10 +29,12 @@ __all__ = [
     "Thread",
     "before_request",
     "delete",
+    "exists",
     "fork",
     "list_threads",
     "show",
     "size_of",
+    "snapshot",
     "steps",
     "thread_ids",
 ]

@@ -14,7 +14,7 @@ from langgraph.checkpoint.base import (  # pyright: ignore[reportMissingTypeStub
 from octopus_graph.errors import InputError, UnknownThreadError
 from octopus_graph.threads.reading import Saver, configurable, parent_id, snapshot, steps
 
-__all__ = ["before_request", "delete", "fork"]
+__all__ = ["before_request", "delete", "exists", "fork"]
 
 
 def fork(
@@ -46,7 +46,7 @@ def fork(
     """
     newest = snapshot(saver, source)
     tip = newest if checkpoint is None else snapshot(saver, source, checkpoint)
-    if _is_there(saver, target):
+    if exists(saver, target):
         raise InputError(f"There is a thread {target!r} already: fork into a new one.")
     tip_id = tip.checkpoint["id"]
     whole = tip_id == newest.checkpoint["id"] and not values
@@ -96,12 +96,13 @@ def delete(saver: Saver, thread: str) -> None:
     Raises:
         UnknownThreadError: If there is no such thread.
     """
-    if not _is_there(saver, thread):
+    if not exists(saver, thread):
         raise UnknownThreadError(thread)
     saver.delete_thread(thread)
 
 
-def _is_there(saver: Saver, thread: str) -> bool:
+def exists(saver: Saver, thread: str) -> bool:
+    """Says whether there is such a thread."""
     return next(iter(saver.list({"configurable": {"thread_id": thread}}, limit=1)), None) is not None
 
 
