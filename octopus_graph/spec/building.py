@@ -7,10 +7,13 @@ from pathlib import Path
 from langchain_core.language_models import BaseChatModel
 from langgraph.graph import StateGraph  # pyright: ignore[reportMissingTypeStubs]
 
+from octopus_graph.caching import DAY, GraphCache
 from octopus_graph.engines import chat
+from octopus_graph.engines.base import Embeds
 from octopus_graph.errors import ConfigurationError, OctopusError, SpecError, WeightsError
 from octopus_graph.experts import Expert
 from octopus_graph.graph import create_octopus_graph
+from octopus_graph.persistence.entries import digest
 from octopus_graph.router import OctopusRouter
 from octopus_graph.spec.document import FieldPath
 from octopus_graph.spec.loading import check_names
@@ -33,12 +36,15 @@ class BuiltGraph:
         experts: In the order of the file.
         router: Loaded.
         graph: Uncompiled: call `graph.compile(name="octopus")`, with a checkpointer if threads are to be remembered.
+        cache: Where the graph keeps what it computed, opened; `None` where the file says nothing of it. Close its
+            `store` when the graph has served its time.
     """
 
     spec: GraphSpec
     experts: tuple[Expert, ...]
     router: OctopusRouter
     graph: StateGraph[OctopusState, OctopusContext, OctopusInput, OctopusState]
+    cache: GraphCache | None = None
 
 
 def build_graph(spec: GraphSpec, *, dry_run: bool = False, router: OctopusRouter | None = None) -> BuiltGraph:
@@ -77,8 +83,28 @@ def build_graph(spec: GraphSpec, *, dry_run: bool = False, router: OctopusRouter
         _echo(name, expert) if dry_run else _expert(name, expert, _chat(name, spec, router))
         for name, expert in spec.experts.items()
     )
-    graph = create_octopus_graph(experts, router, fallback=spec.fallback, defaults=spec.defaults)
-    return BuiltGraph(spec, experts, router, graph)
+    cache = None if dry_run else _cache(spec, router)
+    graph = create_octopus_graph(experts, router, fallback=spec.fallback, defaults=spec.defaults, cache=cache)
+    return BuiltGraph(spec, experts, router, graph, cache)
+
+
+def _cache(spec: GraphSpec, router: OctopusRouter) -> GraphCache | None:
+    """Opens the cache of a graph. It connects when it is first used, and the graph runs without it."""
+    if spec.cache is None:
+        return None
+    answers = spec.cache.answers
+    if answers is not None and answers.semantic is not None and not isinstance(router.engine, Embeds):
+        path = ("cache", "answers", "semantic")
+        raise spec.error(path, "the engine of this router makes no vectors of questions: leave it out.")
+    from octopus_graph.persistence import open_cache
+
+    return GraphCache(
+        open_cache(store_of(spec)),
+        decisions=spec.cache.ttl if spec.cache.decisions else None,
+        answers=() if answers is None else tuple(answers.experts),
+        answer_ttl=DAY if answers is None else answers.ttl,
+        semantic=None if answers is None else answers.semantic,
+    )
 
 
 def _chat(name: str, spec: GraphSpec, router: OctopusRouter) -> BaseChatModel:
@@ -149,6 +175,7 @@ def _expert(name: str, spec: ExpertSpec, runnable: BaseChatModel) -> Expert:
         timeout=spec.timeout,
         retries=spec.retries,
         fallback=spec.fallback,
+        version=digest(repr(spec.model), spec.version),
     )
 
 

@@ -12,7 +12,15 @@ from pydantic_core import ErrorDetails
 
 from octopus_graph.errors import SpecError
 from octopus_graph.spec.document import Document, FieldPath, read_document
-from octopus_graph.spec.models import ExpertSpec, GraphSpec, HuggingFaceModel, RouterSpec, UrlModel
+from octopus_graph.spec.models import (
+    AnswersSpec,
+    CacheSpec,
+    ExpertSpec,
+    GraphSpec,
+    HuggingFaceModel,
+    RouterSpec,
+    UrlModel,
+)
 from octopus_graph.state import OctopusContext
 
 __all__ = ["SHIPPED", "check_names", "json_schema", "load_spec"]
@@ -74,10 +82,14 @@ def check_names(spec: GraphSpec) -> None:
     """Checks that whoever is named in a spec is an expert of it.
 
     Raises:
-        SpecError: If a neighbour, a fallback or an allowed expert is none.
+        SpecError: If a neighbour, a fallback, an allowed or a cached expert is none.
     """
     named: list[tuple[FieldPath, str | None]] = [(("fallback",), spec.fallback)]
     named += [(("defaults", "experts", place), name) for place, name in enumerate(spec.defaults.experts or ())]
+    if spec.cache is not None and spec.cache.answers is not None:
+        named += [
+            (("cache", "answers", "experts", place), name) for place, name in enumerate(spec.cache.answers.experts)
+        ]
     for name, expert in spec.experts.items():
         here: FieldPath = ("experts", name)
         if isinstance(expert.neighbours, list):
@@ -158,13 +170,18 @@ def _fields(path: FieldPath) -> list[str]:
             models = (HuggingFaceModel, UrlModel)
             return [name for model in models for name in model.model_fields if name != field]
         case ("experts", _, _):
-            return list(ExpertSpec.model_fields)
+            section = ExpertSpec
         case ("router", _):
-            return list(RouterSpec.model_fields)
+            section = RouterSpec
+        case ("cache", "answers", _):
+            section = AnswersSpec
+        case ("cache", _):
+            section = CacheSpec
         case ("defaults", _):
-            return list(OctopusContext.model_fields)
+            section = OctopusContext
         case _:
-            return list(GraphSpec.model_fields)
+            section = GraphSpec
+    return list(section.model_fields)
 
 
 def _instead(name: str, known: Sequence[str], end: str = "") -> str:

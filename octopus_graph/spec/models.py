@@ -6,11 +6,21 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, model_validator
 
+from octopus_graph.caching import DAY, WEEK
 from octopus_graph.errors import SpecError
 from octopus_graph.spec.document import Document, FieldPath, dotted
 from octopus_graph.state import OctopusContext
 
-__all__ = ["EMBEDDED", "ExpertSpec", "GraphSpec", "HuggingFaceModel", "RouterSpec", "UrlModel"]
+__all__ = [
+    "EMBEDDED",
+    "AnswersSpec",
+    "CacheSpec",
+    "ExpertSpec",
+    "GraphSpec",
+    "HuggingFaceModel",
+    "RouterSpec",
+    "UrlModel",
+]
 
 EMBEDDED = "embedded"
 
@@ -166,12 +176,40 @@ class ExpertSpec(_Section):
     )
     retries: int = Field(default=0, ge=0, le=10, description="How many further attempts follow a failed one")
     fallback: str | None = Field(default=None, description="The expert that is asked when the last attempt failed")
+    version: str = Field(
+        default="", description="Change it when what is behind the name changes: cached answers of before are not used"
+    )
     cost: float | None = Field(
         default=None,
         ge=0,
         allow_inf_nan=False,
         description="What a call costs, in a unit of yours and the same for all experts: replay adds it up",
     )
+
+
+Seconds = Annotated[float, Field(ge=0.001, allow_inf_nan=False)]
+
+
+class AnswersSpec(_Section):
+    """Answers that may be given again."""
+
+    experts: list[str] = Field(min_length=1, description="Whose")
+    ttl: Seconds = Field(default=DAY, description="The seconds an answer is kept")
+    semantic: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Give them to questions that mean the same as well: the cosine from which two do, as"
+        " octopus-graph cache calibrate finds it. Unset: to the same question alone",
+    )
+
+
+class CacheSpec(_Section):
+    """What is kept in Redis for other runs and other processes. Without Redis the graph runs all the same, slower."""
+
+    decisions: bool = Field(default=True, description="The router's decisions")
+    ttl: Seconds = Field(default=WEEK, description="The seconds a decision is kept")
+    answers: AnswersSpec | None = Field(default=None, description="Answers; unset: every question is asked")
 
 
 class GraphSpec(_Section):
@@ -198,6 +236,10 @@ class GraphSpec(_Section):
         description="Where threads are kept: embedded, the Valkey of this package in the user's data folder;"
         " redis://host:6379 and the like; or ${VARIABLE} that holds such a URL. Unset: what OCTOPUS_REDIS_URL says,"
         " else embedded",
+    )
+    cache: CacheSpec | None = Field(
+        default=None,
+        description="What is computed once for all runs; unset: nothing is kept. It lies in the same Redis",
     )
     experts: dict[ExpertName, ExpertSpec] = Field(
         min_length=1, description="The experts by name; the router must know each"
