@@ -3,7 +3,7 @@
     ask, route      the main job: a question, or a file of them
     serve, keys     the graph behind HTTP, and the keys it asks for
     worker, runs    runs that wait in Redis: walked, submitted, looked after
-    threads         kept conversations: listed, shown, forked, deleted
+    threads, replay kept conversations: looked at, forked, deleted; decided again by another router
     graph           what a graph file says, drawn and checked
     models, train   model files; the router's and the edges' adapters
     data            the examples they are trained on: counted and checked
@@ -28,6 +28,7 @@ from octopus_graph.cli.ask import ask
 from octopus_graph.cli.doctor import doctor
 from octopus_graph.cli.evaluate import evaluate
 from octopus_graph.cli.guard import INTERRUPTED, TERMINATED, Guard, misused
+from octopus_graph.cli.replay import replay
 from octopus_graph.cli.route import route
 from octopus_graph.cli.serve import keys, serve
 from octopus_graph.cli.worker import worker
@@ -48,6 +49,7 @@ app.add_typer(keys, name="keys")
 app.command()(worker)
 app.add_typer(runs.app, name="runs")
 app.add_typer(threads.app, name="threads")
+app.command()(replay)
 app.add_typer(graphs.app, name="graph")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
