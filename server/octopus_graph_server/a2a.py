@@ -1,12 +1,44 @@
-"""The graph as an A2A agent."""
+"""The graph as an A2A agent: its card, JSON-RPC at /a2a and plain HTTP below /a2a/v1; the protocol is the SDK's."""
 
+from collections import OrderedDict
 from contextlib import AbstractAsyncContextManager, nullcontext
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any
 
-from fastapi import FastAPI
+from a2a.auth.user import User
+from a2a.server.context import ServerCallContext
+from a2a.server.request_handlers import DefaultRequestHandler
+from a2a.server.request_handlers.response_helpers import agent_card_to_dict
+from a2a.server.routes import create_jsonrpc_routes, create_rest_routes
+from a2a.server.routes.common import DefaultServerCallContextBuilder
+from a2a.server.tasks import InMemoryTaskStore
+from a2a.types.a2a_pb2 import (
+    AgentCapabilities,
+    AgentCard,
+    AgentInterface,
+    AgentSkill,
+    HTTPAuthSecurityScheme,
+    SecurityRequirement,
+    SecurityScheme,
+    StringList,
+    Task,
+)
+from fastapi import FastAPI, Request
+from starlette.routing import Route
+from typing_extensions import override
 
+from octopus_graph_server.a2a_agent import OctopusAgent
+from octopus_graph_server.routing import NamedRoute
 from octopus_graph_server.service import Service
 
 __all__ = ["mount"]
+
+RPC = "/a2a"
+REST = "/a2a/v1"
+CARD = "/.well-known/agent-card.json"
+KEPT = 1000
+"""Tasks that can still be looked up; of each the last state. Threads keep the conversations themselves."""
 
 
 def mount(app: FastAPI, service: Service) -> AbstractAsyncContextManager[object]:
@@ -15,5 +47,112 @@ def mount(app: FastAPI, service: Service) -> AbstractAsyncContextManager[object]
     Returns:
         What is open for as long as the app runs.
     """
-    del app, service
+    handler = DefaultRequestHandler(OctopusAgent(service), Tasks(), card(service, ""))
+    callers = _Callers()
+    found: list[Any] = [
+        *create_jsonrpc_routes(handler, RPC, callers, enable_v0_3_compat=True),
+        *create_rest_routes(handler, callers, path_prefix=REST),
+    ]
+    app.router.routes.extend(
+        NamedRoute(route.path, route.endpoint, methods=list(route.methods or ()), include_in_schema=False)
+        for route in found
+        if isinstance(route, Route)  # the SDK's mount for tenants would catch every path there is
+    )
+
+    @app.get(CARD, tags=["A2A"], summary="The agent's card")
+    async def agent_card(request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Says what the agent can do, a skill for each expert, and where it is spoken to."""
+        return agent_card_to_dict(card(service, str(request.base_url).rstrip("/")))
+
     return nullcontext()
+
+
+def card(service: Service, base: str) -> AgentCard:
+    """Makes the agent's card.
+
+    Args:
+        service: The graph.
+        base: The server's address as the client sees it.
+    """
+    described = [
+        AgentSkill(
+            id=expert.name,
+            name=expert.name.replace("_", " ").capitalize(),
+            description=expert.description,
+            tags=[expert.name],
+        )
+        for expert in service.experts.values()
+    ]
+    name = service.settings.name
+    made = AgentCard(
+        name=name,
+        description="Routes each message to the expert for it. A message whose metadata hold a skill goes there.",
+        version=version("octopus-graph"),
+        supported_interfaces=[
+            AgentInterface(url=f"{base}{RPC}", protocol_binding="JSONRPC", protocol_version="1.0"),
+            AgentInterface(url=f"{base}{REST}", protocol_binding="HTTP+JSON", protocol_version="1.0"),
+            AgentInterface(url=f"{base}{RPC}", protocol_binding="JSONRPC", protocol_version="0.3"),
+        ],
+        capabilities=AgentCapabilities(streaming=True, push_notifications=False),
+        default_input_modes=["text/plain"],
+        default_output_modes=["text/plain"],
+        skills=described
+        or [AgentSkill(id=name, name=name, description="Answers questions", tags=[name])],  # a card needs one
+    )
+    if service.settings.key_hashes:
+        bearer = SecurityScheme(http_auth_security_scheme=HTTPAuthSecurityScheme(scheme="bearer"))
+        made.security_schemes["bearer"].CopyFrom(bearer)
+        made.security_requirements.append(SecurityRequirement(schemes={"bearer": StringList()}))
+    return made
+
+
+class Tasks(InMemoryTaskStore):
+    """The SDK's store, which forgets the oldest tasks: nobody else would."""
+
+    def __init__(self) -> None:
+        """Holds nothing yet."""
+        super().__init__()
+        self._order: OrderedDict[str, ServerCallContext] = OrderedDict()
+
+    @override
+    async def save(self, task: Task, context: ServerCallContext) -> None:
+        await super().save(task, context)
+        self._order[task.id] = context
+        self._order.move_to_end(task.id)
+        while len(self._order) > KEPT:
+            oldest, owner = self._order.popitem(last=False)
+            await super().delete(oldest, owner)
+
+    @override
+    async def delete(self, task_id: str, context: ServerCallContext) -> None:
+        self._order.pop(task_id, None)
+        await super().delete(task_id, context)
+
+
+class _Caller(User):
+    """Who asks, by a hash of the key: tasks belong to those who began them."""
+
+    def __init__(self, key: str) -> None:
+        self._name = sha256(key.encode()).hexdigest() if key else ""
+
+    @property
+    @override
+    def is_authenticated(self) -> bool:
+        return bool(self._name)
+
+    @property
+    @override
+    def user_name(self) -> str:
+        return self._name
+
+
+class _Callers(DefaultServerCallContextBuilder):
+    @override
+    def build(self, request: Request) -> ServerCallContext:
+        made = super().build(request)
+        made.state["path"] = request.url.path
+        return made
+
+    @override
+    def build_user(self, request: Request) -> User:
+        return _Caller(request.headers.get("authorization") or request.headers.get("x-api-key") or "")

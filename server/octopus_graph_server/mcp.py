@@ -21,11 +21,11 @@ from mcp_types import (
     ToolAnnotations,
 )
 from pydantic import BaseModel, Field
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from octopus_graph_server import logs
 from octopus_graph_server.problems import UnavailableError, refusal_of
+from octopus_graph_server.routing import NamedRoute
 from octopus_graph_server.running import Ask, Ended, Hopped, Run
 from octopus_graph_server.service import Service
 
@@ -61,14 +61,12 @@ def mount(app: FastAPI, service: Service) -> "Endpoint":
         What is open for as long as the app runs.
     """
     endpoint = Endpoint(service)
-    app.router.routes.append(Route(PATH, endpoint, methods=["POST", "GET", "DELETE"], include_in_schema=False))
+    app.router.routes.append(NamedRoute(PATH, endpoint, methods=["POST", "GET", "DELETE"], include_in_schema=False))
     return endpoint
 
 
 class Endpoint:
     """The ASGI app behind /mcp. The SDK's manager runs once, so that each start of the app has one of its own."""
-
-    path = PATH
 
     def __init__(self, service: Service) -> None:
         """Takes the graph."""
@@ -98,7 +96,6 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
-        scope["route"] = self  # what the log names it by, as FastAPI does for its own
         if self._manager is None:
             raise UnavailableError("This server is still starting: try again.", headers={"retry-after": "1"})
         await self._manager.handle_request(scope, receive, send)

@@ -27,7 +27,7 @@ from octopus_graph_server import logs
 from octopus_graph_server.problems import UnavailableError
 from octopus_graph_server.service import Service
 
-__all__ = ["Ask", "CallPart", "Decided", "Ended", "Event", "Hopped", "Run", "Words"]
+__all__ = ["Ask", "CallPart", "Decided", "Ended", "Event", "Hopped", "Run", "Stopped", "Words"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Ask:
         options: What the experts' models are to be told.
         context: The run's settings.
         words: Whether words are wanted as they come.
+        thread: The thread that keeps the conversation, of which `messages` is then the new part; by default nothing is
+            kept.
     """
 
     messages: Sequence[AnyMessage]
@@ -47,6 +49,7 @@ class Ask:
     options: ModelOptions | None = None
     context: OctopusContext = field(default_factory=OctopusContext)
     words: bool = False
+    thread: str | None = None
 
     @property
     def held(self) -> bool:
@@ -130,7 +133,14 @@ class Ended:
         return [str(hop["expert"]) for hop in self.hops]
 
 
-Event = Decided | Words | CallPart | Hopped | Ended
+@dataclass(frozen=True)
+class Stopped:
+    """The run waits for its human."""
+
+    question: str
+
+
+Event = Decided | Words | CallPart | Hopped | Ended | Stopped
 
 
 class Run:

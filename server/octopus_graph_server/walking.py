@@ -6,50 +6,69 @@ from typing import Any, cast
 from uuid import UUID
 
 from langchain_core.messages import AIMessageChunk
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import merge_configs
+from langgraph.types import Command
 
 from octopus_graph.experts import Expert
 from octopus_graph.options import chat_model_of, with_options
 from octopus_graph_server.listening import Listener, Speech
-from octopus_graph_server.running import Ask, Decided, Ended, Event, Hopped, Words
+from octopus_graph_server.running import Ask, Decided, Ended, Event, Hopped, Stopped, Words
 from octopus_graph_server.service import Service
 
 __all__ = ["Telling", "heading", "walk"]
 
 
 async def walk(service: Service, ask: Ask, run_id: str) -> AsyncGenerator[Event]:
-    """Runs the graph on a conversation, without keeping it.
+    """Runs the graph on a conversation; without a thread nothing of it is kept.
 
     Raises:
         OctopusError: What the graph raises.
     """
-    listener = Listener()
-    config: RunnableConfig = {"run_id": UUID(run_id), "callbacks": [listener]}
-    own = service.router is not None
-    modes = ["custom", *(["messages"] if ask.words else []), *([] if own else ["values"])]
-    messages = await service.earlier.told(ask.messages, service.router)
-    stream: Any = service.stateless.astream(
-        {"messages": messages},
-        with_options(config, ask.options),
-        context=ask.context if own else None,
-        stream_mode=cast(Any, modes),
-    )
-    telling = Telling(service.experts)
+    listener, telling = Listener(), Telling(service.experts)
     values: dict[str, Any] = {}
-    async with aclosing(stream) as events:
+    async with aclosing(await _stream(service, ask, run_id, listener)) as events:
         async for mode, event in events:
             if mode == "values":
                 values = event
-                continue
-            for told in telling.messages(*event) if mode == "messages" else telling.custom(event):
-                yield told
+            elif mode == "updates":
+                for stop in event.get("__interrupt__", ()):
+                    for told in telling.nobody():
+                        yield told
+                    yield Stopped(_question(stop.value))
+                    return
+            else:
+                for told in telling.messages(*event) if mode == "messages" else telling.custom(event):
+                    yield told
     if telling.answer is None:  # a graph of somebody else's: its last message is the answer
         telling.answer = str(values["messages"][-1].text) if values.get("messages") else ""
-        yield Decided(None)
+        for told in telling.nobody():
+            yield told
         yield Words(telling.answer)
     if telling.hops:
         service.earlier.remember(ask.messages, telling.answer, str(telling.hops[0]["expert"]))
     yield Ended(telling.answer, hops=tuple(telling.hops), usage=listener.usage, cut=listener.cut)
+
+
+async def _stream(service: Service, ask: Ask, run_id: str, listener: Listener) -> Any:
+    config = with_options({"run_id": UUID(run_id), "callbacks": [listener]}, ask.options)
+    own = service.router is not None
+    modes = ["custom", *(["messages"] if ask.words else []), *([] if own else ["values"])]
+    graph, given = service.stateless, cast(Any, None)
+    if ask.thread and service.saver is not None:
+        graph = service.graph
+        config = merge_configs(config, {"configurable": {"thread_id": ask.thread}})
+        modes.append("updates")
+        if (await graph.aget_state(config)).interrupts:
+            given = Command(resume=str(ask.messages[-1].text))
+        else:
+            given = {"messages": list(ask.messages)}
+    else:
+        given = {"messages": await service.earlier.told(ask.messages, service.router)}
+    return graph.astream(given, config, context=ask.context if own else None, stream_mode=cast(Any, modes))
+
+
+def _question(value: Any) -> str:
+    return str(cast(dict[str, Any], value).get("question", value) if isinstance(value, dict) else value)
 
 
 class Telling:
@@ -105,10 +124,15 @@ class Telling:
         self._expert, self._together = event["expert"], bool(event["also"])
         self._speech = Speech()
         self._opening = f"\n\n{heading(str(self._expert))}" if self.hops else ""
-        if self._decided:
-            return []
+        return [] if self._decided else self._first(Decided(event["expert"], event["confidence"]))
+
+    def nobody(self) -> list[Event]:
+        """Says that nobody was asked, where nobody was."""
+        return [] if self._decided else self._first(Decided(None))
+
+    def _first(self, decided: Decided) -> list[Event]:
         self._decided = True
-        return [Decided(event["expert"], event["confidence"])]
+        return [decided]
 
     def _say(self, text: str) -> list[Event]:
         if not text:
