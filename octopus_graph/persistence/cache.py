@@ -220,13 +220,16 @@ class RedisCache(BaseCache[Any]):
 
     # ------------------------------------------------------------ looking after it
 
-    def clear_kind(self, kind: str) -> int:
+    def clear_kind(self, kind: str | None = None) -> int:
         """Deletes all values of a kind, such as `decision`, and returns how many keys that were.
+
+        Args:
+            kind: The kind; `None` for everything, counters included.
 
         Raises:
             StoreError: If Redis does not answer.
         """
-        return run(self._unlinked(f"{self._base}:{quoted(kind)}:*"))
+        return run(self._unlinked(f"{self._base}:{quoted(kind)}:*" if kind else f"{self._base}:*"))
 
     def stats(self) -> dict[str, Tally]:
         """Returns the counters of all processes by kind, with the number of `entries` that are there now.
