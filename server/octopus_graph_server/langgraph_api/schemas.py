@@ -47,9 +47,7 @@ Offset = Annotated[int, Field(ge=0, le=10**9)]
 
 
 def _listed(value: Any) -> Any:
-    if value is None:
-        return ["values"]
-    return [value] if isinstance(value, str) else value
+    return [value] if isinstance(value, str) else value or ["values"]
 
 
 def _lower(value: Any) -> Any:
