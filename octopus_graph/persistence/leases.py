@@ -138,7 +138,7 @@ local base = string.sub(all, 1, -4)
 local ready, leases, dead = base .. 'ready', base .. 'leases', base .. 'dead'
 local call = redis.call
 local time = call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = time[1] * 1000 + time[2] / 1000  -- to the microsecond, so that what comes first is first
 
 local function record(run) return base .. 'r' .. run end
 local function line(run) return base .. 't' .. call('HGET', record(run), 'thread') end
