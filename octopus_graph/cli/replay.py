@@ -73,9 +73,8 @@ def replay(
     if not ours:
         err().print("There was nothing to decide again: ask --thread keeps requests, and so does the server.")
     if allowed is not None and (figures.changed > allowed or figures.failed):
-        err().print(
-            f"More than {percent(allowed)} take another path, or could not be decided: {percent(figures.changed)}."
-        )
+        failed = f", and {figures.failed} could not be decided" if figures.failed else ""
+        err().print(f"{percent(figures.changed)} take another path{failed}; {percent(allowed)} were allowed.")
         raise typer.Exit(FAILED)
 
 

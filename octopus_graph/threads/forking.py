@@ -103,7 +103,7 @@ def delete(saver: Saver, thread: str) -> None:
 
 def exists(saver: Saver, thread: str) -> bool:
     """Says whether there is such a thread."""
-    return next(iter(saver.list({"configurable": {"thread_id": thread}}, limit=1)), None) is not None
+    return bool(list(saver.list({"configurable": {"thread_id": thread}}, limit=1)))
 
 
 def _space(found: CheckpointTuple) -> str:

@@ -128,12 +128,8 @@ def thread_ids(saver: Saver) -> Iterator[str]:
     if isinstance(saver, _NamesThreads):
         yield from saver.thread_ids()
         return
-    seen: set[str] = set()
-    for found in saver.list(None):
-        name = configurable(found.config)["thread_id"]
-        if name not in seen:
-            seen.add(name)
-            yield name
+    # Whole before it goes on: the saver on SQLite holds its lock while it is read.
+    yield from list(dict.fromkeys(configurable(found.config)["thread_id"] for found in saver.list(None)))
 
 
 def list_threads(
@@ -181,10 +177,10 @@ def snapshot(saver: Saver, thread: str, checkpoint: str | None = None) -> Checkp
     """
     chosen = {} if checkpoint is None else {"checkpoint_id": checkpoint}
     config: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": "", **chosen}}
-    found = next(iter(saver.list(config, limit=1)), None)
-    if found is None:
+    found = list(saver.list(config, limit=1))
+    if not found:
         raise UnknownThreadError(thread, checkpoint)
-    return found
+    return found[0]
 
 
 def size_of(saver: Saver, thread: str) -> Size:
