@@ -214,6 +214,25 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
 
 
 @pytest.fixture
+def secure(tmp_path: Path) -> Generator[tuple[Server, str]]:
+    """A Redis that itself speaks TLS, wants a certificate of its clients and an account; and what follows its URL.
+
+    Debian's: the wheel's Valkey is built without TLS.
+    """
+    program = debian_program()
+    if program is None or shutil.which("openssl") is None:
+        pytest.skip("Debian's redis-server or openssl is not installed")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out cert.pem"
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run([*command.split(), *names], cwd=tmp_path, check=True, capture_output=True)
+    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    port = free_ports(1)[0]
+    options = ["--tls-port", str(port), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert]
+    with alone(tmp_path / "secure", *options, program=program) as server:
+        yield server, f"127.0.0.1:{port}/0?ssl_ca_certs={cert}&ssl_certfile={cert}&ssl_keyfile={key}"
+
+
+@pytest.fixture
 def group(tmp_path: Path) -> Generator[Group]:
     with sentinels(tmp_path) as found:
         yield found

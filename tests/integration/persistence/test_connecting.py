@@ -69,6 +69,20 @@ def test_tls(one: Any, tmp_path: Path) -> None:
             works(stranger)
 
 
+def test_tls_by_the_server_itself_with_an_account_and_certificates_of_both(secure: Any) -> None:
+    server, address = secure
+    server.ask("ACL", "SETUSER", "saver", "on", ">p@ss", "~tls:*", "+@all", "-@dangerous")
+    with RedisSaver(f"rediss://saver:p%40ss@{address}", prefix="tls") as saver:
+        assert works(saver)
+        asyncio.run(_async_works(saver))
+    without = address.partition("&")[0]  # no certificate of one's own
+    for url in (f"rediss://saver:p%40ss@{without}", f"rediss://saver:wrong@{address}"):
+        with RedisSaver(Link(url, patience=0), prefix="tls") as stranger, pytest.raises(StoreError) as refused:
+            works(stranger)
+        assert "p%40ss" not in str(refused.value)
+        assert "p@ss" not in str(refused.value)
+
+
 async def _async_works(saver: RedisSaver) -> None:
     assert await saver.aget_tuple(THREAD) is not None
     await saver.aclose()

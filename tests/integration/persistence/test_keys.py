@@ -133,6 +133,36 @@ def test_one_round_trip_per_get_and_put(saver: RedisSaver, monkeypatch: pytest.M
     assert len(sent) in {8, 9}  # the page's script may be new to the server
 
 
+async def test_async_takes_no_more_round_trips(saver: RedisSaver, monkeypatch: pytest.MonkeyPatch) -> None:
+    *_, last = steps(saver, 2, static=STATIC)
+    saver.put_writes(last, [("a", 1)], "task")
+    saver.get_tuple(last)
+    client, sent = saver.link.async_client(), list[str]()
+    monkeypatch.setattr(client, "execute_command", _counted(client.execute_command, sent))
+    config: Any = {"configurable": {"thread_id": "u", "checkpoint_ns": ""}}
+    config = await saver.aput(config, {**empty_checkpoint(), "channel_values": {}}, {"step": 0}, {})
+    await saver.aput_writes(config, [("a", 1)], "task")
+    assert await saver.aget_tuple(config) is not None
+    assert sent == ["EVALSHA"] * 3
+    await saver.aclose()
+
+
+def test_what_deleted_runs_were_made_of_is_collected(one: Any, saver: RedisSaver, keys: Any) -> None:
+    config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    for number in range(4):
+        checkpoint: Any = {
+            **empty_checkpoint(),
+            "channel_values": {"n": number},
+            "channel_versions": {"n": number},
+        }
+        config = saver.put(config, checkpoint, {"run_id": f"run {number % 2}"}, {"n": number})
+    saver.delete_for_runs(["run 1"])
+    with one.client() as client:
+        assert sorted(client.hkeys(f"{saver._prefix}:{{t}}:b")) == ["n\t0", "n\t2"]
+    saver.delete_for_runs(["run 0"])
+    assert [key for key in keys() if not key.endswith(":i")] == []
+
+
 def _counted(function: Any, sent: list[str]) -> Any:
     def execute(*arguments: Any, **options: Any) -> Any:
         sent.append(arguments[0])
