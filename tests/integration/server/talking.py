@@ -23,6 +23,7 @@ from pydantic import Field
 
 from octopus_graph.experts import Expert
 from octopus_graph.graph import create_octopus_graph
+from octopus_graph.state import OctopusContext
 from octopus_graph.testing import EchoExpert, Pick, scripted_router
 
 SECRET = "a text that must not get out"
@@ -180,13 +181,13 @@ class Talking:
         graph: Compiled, with a saver.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, defaults: OctopusContext | None = None, script: dict[str, Any] = SCRIPT) -> None:
         self.models = {name: TalkingChat(voice=name) for name in ("general", "math", "law", "history")}
         self.models["history"].reports = False
         chats = [Expert(name, f"Knows {name}", model) for name, model in self.models.items()]
         self.experts = [*chats, EchoExpert("health", "Knows health"), Expert("chemistry", "Fails", broken)]
-        self.router = scripted_router(SCRIPT)
-        builder: Any = create_octopus_graph(self.experts, self.router, fallback="general")
+        self.router = scripted_router(script)
+        builder: Any = create_octopus_graph(self.experts, self.router, fallback="general", defaults=defaults)
         self.graph = builder.compile(name="octopus", checkpointer=InMemorySaver())
 
     def last(self, expert: str) -> tuple[list[BaseMessage], dict[str, Any]]:
