@@ -31,7 +31,7 @@ from octopus_graph.tokens import END
 if TYPE_CHECKING:
     from octopus_graph.persistence.cache import RedisCache
 
-__all__ = ["CachedDecision", "GraphCache", "Reply"]
+__all__ = ["CachedDecision", "GraphCache", "Reply", "differ"]
 
 WEEK = 604_800.0
 DAY = 86_400.0
@@ -184,7 +184,7 @@ class GraphCache:
         for likeness, name in near:
             asked: list[str] = []
             kept = yield from self.store.peek(self._entry(expert, name, query, asked))
-            if kept is None or _differ(asked[0], query):
+            if kept is None or differ(asked[0], query):
                 continue
             self.store.counters.add("semantic", "hit")
             self.store.counters.add("semantic", "saved_ms", kept.cost_ms)
@@ -214,7 +214,7 @@ def _embed(router: OctopusRouter, query: str) -> Sequence[float]:
     return cast(Embeds, router.engine).embed([query])[0]
 
 
-def _differ(one: str, other: str) -> bool:
+def differ(one: str, other: str) -> bool:
     """Says whether numbers, quotations, code or names of one question are not in the other."""
     return bool(lost(one, other) or lost(other, one))
 

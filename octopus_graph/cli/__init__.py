@@ -4,6 +4,7 @@
     serve, keys     the graph behind HTTP, and the keys it asks for
     worker, runs    runs that wait in Redis: walked, submitted, looked after
     threads, replay kept conversations: looked at, forked, deleted; decided again by another router
+    cache           what the cache of decisions and answers was worth, and how to empty it
     graph           what a graph file says, drawn and checked
     models, train   model files; the router's and the edges' adapters
     data            the examples they are trained on: counted and checked
@@ -23,7 +24,7 @@ from typing import Annotated
 
 import typer
 
-from octopus_graph.cli import data, graphs, models, runs, threads, train
+from octopus_graph.cli import cache, data, graphs, models, runs, threads, train
 from octopus_graph.cli.ask import ask
 from octopus_graph.cli.doctor import doctor
 from octopus_graph.cli.evaluate import evaluate
@@ -49,6 +50,7 @@ app.add_typer(keys, name="keys")
 app.command()(worker)
 app.add_typer(runs.app, name="runs")
 app.add_typer(threads.app, name="threads")
+app.add_typer(cache.app, name="cache")
 app.command()(replay)
 app.add_typer(graphs.app, name="graph")
 app.add_typer(models.app, name="models")

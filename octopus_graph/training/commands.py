@@ -5,9 +5,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from octopus_graph import weights
+from octopus_graph.engines.hf import HFEngine
 from octopus_graph.errors import TrainingError, UnknownExpertError
 from octopus_graph.risk import Calibration
 from octopus_graph.router import CALIBRATION, CARD, SHIPPED, OctopusRouter, RouterCard, read_calibration, read_card
@@ -245,7 +246,7 @@ def _make_edges(
             raise UnknownExpertError(expert, list(card.experts))
     material = Material(card.base, FunctionalTokens(card.experts), lessons.learn, plan)
     # Adapters fit one router only: those of another do not count as finished.
-    place = work / OctopusRouter.from_pretrained(router).engine.revision
+    place = work / cast(HFEngine, OctopusRouter.from_pretrained(router).engine).trunk_revision
     made = dict(train_edge_adapters(material, router, list(experts or card.experts), place, say=say))
     fresh = place / "fresh"
     copy_folder(router, fresh)

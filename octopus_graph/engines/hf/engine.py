@@ -14,7 +14,7 @@ import torch
 from peft import PeftModel
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from octopus_graph.engines.hf.loading import load_base, load_edge, with_functional_tokens, with_merged_adapter
+from octopus_graph.engines.hf.loading import load_base, load_edge, sample, with_functional_tokens, with_merged_adapter
 from octopus_graph.engines.text import encode
 from octopus_graph.errors import AdapterError
 from octopus_graph.prompt import Prompt
@@ -94,12 +94,22 @@ class HFEngine:
         digest = hashlib.sha256((folder / "config.json").read_bytes())
         if adapter is not None:
             digest.update((adapter / "adapter_model.safetensors").read_bytes())
+        else:  # a router by itself: trained on in place, its weights change and its config does not
+            sample(folder, digest.update)
+        self._trunk_revision = f"{folder.name}-{digest.hexdigest()[:12]}"
+        for expert, edge in sorted(self._edge_folders.items()):
+            digest.update(expert.encode() + (edge / "adapter_model.safetensors").read_bytes())
         self._revision = f"{folder.name}-{digest.hexdigest()[:12]}"
 
     @property
     def revision(self) -> str:
-        """Names base and router adapter by content."""
+        """Names base, router adapter and edge adapters by content."""
         return self._revision
+
+    @property
+    def trunk_revision(self) -> str:
+        """Names base and router adapter alone: what edge adapters are trained on."""
+        return self._trunk_revision
 
     @property
     def adapters(self) -> Sequence[str]:

@@ -1,5 +1,6 @@
 """HFEngine on tiny checkpoints: scores, completions, adapters by name, and one set of weights."""
 
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -162,3 +163,25 @@ def test_an_unknown_adapter_is_named(engine: HFEngine) -> None:
 def test_revisions_differ_with_the_adapter(engine: HFEngine, llama: Path, router_folder: Path) -> None:
     other = HFEngine(llama, tokens=TOKENS, adapter=router_folder / "edges" / "math")
     assert engine.revision != other.revision
+
+
+def test_revisions_differ_with_the_edges_and_the_trunks_do_not(
+    engine: HFEngine, llama: Path, router_folder: Path, tmp_path: Path
+) -> None:
+    edges = dict(edge_folders(router_folder))
+    fewer = HFEngine(llama, tokens=TOKENS, adapter=router_folder, edges={"math": edges["math"]})
+    swapped = HFEngine(llama, tokens=TOKENS, adapter=router_folder, edges={"math": edges["law"], "law": edges["math"]})
+    assert len({engine.revision, fewer.revision, swapped.revision}) == 3
+    assert engine.trunk_revision == fewer.trunk_revision == swapped.trunk_revision
+
+
+def test_a_router_without_an_adapter_has_the_revision_of_its_weights(phi3: Path, tmp_path: Path) -> None:
+    copy = tmp_path / phi3.name
+    shutil.copytree(phi3, copy)
+    before = HFEngine(copy, tokens=TOKENS).revision
+    assert before == HFEngine(phi3, tokens=TOKENS).revision
+    (weights,) = copy.glob("*.safetensors")
+    with weights.open("r+b") as file:
+        file.seek(-100, 2)
+        file.write(b"\x01" * 100)
+    assert HFEngine(copy, tokens=TOKENS).revision != before
