@@ -58,7 +58,10 @@ class Experts:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                sent = self.rfile.read(length := int(self.headers["Content-Length"]))
+                if len(sent) < length:
+                    return  # whoever asks was killed while it did
+                body = json.loads(sent)
                 plan = re.search(r"plan (\S+)", json.dumps(body["messages"]))
                 with experts._lock:
                     number = len(experts.calls) + 1
