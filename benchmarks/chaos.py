@@ -10,7 +10,7 @@ answers and notes who asked under which idempotency key. After each fault the ru
     rerun     an expert was asked after the checkpoint with its answer was written, or under a second key
 
 An expert whose answer was still on its way when its worker died is asked again under the same key: that is what the key
-is for. Such calls are counted as `asked again`.
+is for. Such calls are counted as asked again, and those of them whose answer had left the expert by then as unrecorded.
 """
 
 import argparse
@@ -50,6 +50,7 @@ class Tally:
     calls: int = 0
     keys: int = 0
     asked_again: int = 0
+    unrecorded: int = 0
     slowest: float = 0.0
 
     @property
@@ -60,8 +61,9 @@ class Tally:
 class Stage:
     """Valkey, experts, workers and a queue."""
 
-    def __init__(self, folder: Path, stack: ExitStack, lease: float) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, lease: float, graph: str) -> None:
         self.folder = folder
+        self.graph = graph
         self.lease = lease
         self.experts = Experts(THINKING)
         stack.callback(self.experts.close)
@@ -78,7 +80,9 @@ class Stage:
         self.workers = [one for one in self.workers if one.alive]
         for _ in range(count - len(self.workers)):
             wire = Wire(self.valkey.port) if wired else None
-            self.workers.append(WorkerProcess(self.valkey.port, self.experts.url, self.lease, self.folder, wire))
+            self.workers.append(
+                WorkerProcess(self.valkey.port, self.experts.url, self.lease, self.folder, self.graph, wire)
+            )
         until(lambda: sum(one.ready for one in self.workers) >= 2, "the workers")
 
     def send_home(self) -> None:
@@ -106,8 +110,8 @@ class Stage:
         name = self.queue.status(run).worker
         return next((one for one in self.workers if name and name.endswith(f":{one.process.pid}")), None)
 
-    def examine(self, run: str, tally: Tally) -> Run | None:
-        """Waits for a run and looks at what it left."""
+    def examine(self, run: str, tally: Tally, at: float = 0.0) -> Run | None:
+        """Waits for a run that suffered a fault at some moment, and looks at what it left."""
         started = time.monotonic()
         try:
             found = self.queue.wait(run, PATIENCE)
@@ -119,7 +123,7 @@ class Stage:
             tally.lost += 1
             return found
         config: Any = {"configurable": {"thread_id": found.thread}}
-        steps = [one for one in self.saver.list(config) if not one.config["configurable"]["checkpoint_ns"]]
+        steps = list(self.saver.list({"configurable": {**config["configurable"], "checkpoint_ns": ""}}))
         values = steps[0].checkpoint["channel_values"]
         answers = [message.content for message in values["messages"] if message.type == "tool"]
         hops = [hop["expert"] for hop in values["hops"]]
@@ -137,6 +141,8 @@ class Stage:
         tally.calls += len(calls)
         tally.keys += len(keys)
         tally.asked_again += len(calls) - len(keys)
+        again = {key for key, times in Counter(call.key for call in calls).items() if times > 1}
+        tally.unrecorded += sum(call.key in again and 0 < call.answered < at for call in calls)
         return found
 
 
@@ -149,8 +155,9 @@ def kill_workers(stage: Stage, times: int) -> Tally:
         if (holder := stage.holder(run)) is None:  # it was over before
             stage.examine(run, Tally("none"))
             continue
+        at = time.time()
         holder.kill()
-        found = stage.examine(run, tally)
+        found = stage.examine(run, tally, at)
         tally.faults += found is None or found.attempts > 1
     return tally
 
@@ -196,8 +203,9 @@ def _break(
         if (holder := stage.holder(run)) is None:
             stage.examine(run, Tally("none"))
             continue
+        at = time.time()
         fault(holder)
-        stage.examine(run, tally)
+        stage.examine(run, tally, at)
         tally.faults += 1
     return tally
 
@@ -208,6 +216,7 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=int, default=0)
     parser.add_argument("--lease", type=float, default=2.0)
     parser.add_argument("--seconds", type=float, default=10.0, help="how long freezes and partitions last")
+    parser.add_argument("--graph", default="benchmarks.chaos_graph:build", help="what the workers walk")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
@@ -215,7 +224,7 @@ def main() -> int:
     random.seed(seed)
     tallies: list[Tally] = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        stage = Stage(Path(folder), stack, chosen.lease)
+        stage = Stage(Path(folder), stack, chosen.lease, chosen.graph)
         for times, scene in (
             (chosen.kills, kill_workers),
             (chosen.restarts, restart_redis),
@@ -242,7 +251,7 @@ def _line(tally: Tally) -> str:
     return (
         f"{tally.fault}: {tally.faults} times; runs lost {tally.lost}, answers doubled {tally.doubled}, finished nodes"
         f" rerun {tally.rerun}; {tally.calls} calls under {tally.keys} keys, {tally.asked_again} asked again under the"
-        f" same key; slowest {tally.slowest:.1f} s"
+        f" same key, {tally.unrecorded} of them answered but unrecorded; slowest {tally.slowest:.1f} s"
     )
 
 

@@ -45,7 +45,7 @@ class Call:
     plan: str
     came: float
     answer: str
-    delivered: bool = False
+    answered: float = 0.0
 
 
 class Experts:
@@ -84,7 +84,7 @@ class Experts:
                     self.send_header("Content-Length", str(len(data)))
                     self.end_headers()
                     self.wfile.write(data)
-                    call.delivered = True
+                    call.answered = time.time()
                 except OSError:
                     pass  # whoever asked is dead
 
@@ -189,6 +189,7 @@ class WorkerProcess:
     experts: str
     lease: float
     folder: Path
+    graph: str
     wire: Wire | None = None
     process: Any = field(init=False)
     log: Path = field(init=False)
@@ -196,7 +197,7 @@ class WorkerProcess:
     def __post_init__(self) -> None:
         self.log = self.folder / f"worker-{time.time_ns()}.log"
         url = f"redis://127.0.0.1:{self.wire.port if self.wire else self.port}"
-        command = [sys.executable, "-m", "octopus_graph", "worker", "--graph", "benchmarks.chaos_graph:build"]
+        command = [sys.executable, "-m", "octopus_graph", "worker", "--graph", self.graph]
         command += ["--redis", url, "--lease", str(self.lease), "--concurrency", "1", "--grace", "20"]
         with self.log.open("wb") as log:
             environment = {**os.environ, "CHAOS_EXPERTS": self.experts}

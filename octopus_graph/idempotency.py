@@ -77,7 +77,7 @@ class Call:
         model: Any = runnable
         while isinstance(model, RunnableBindingBase):
             model = model.bound  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        if isinstance(model, BaseChatModel) and model._llm_type in _TAKE_HEADERS:  # noqa: SLF001 - how models name their kind
+        if isinstance(model, BaseChatModel) and getattr(model, "_llm_type", "") in _TAKE_HEADERS:
             return runnable.bind(extra_headers={HEADER: self.key})
         return runnable
 

@@ -186,7 +186,8 @@ def _shown(runs: "RunQueue", run: "Run", as_json: bool) -> None:
     for name, value in _described(run).items():
         if value is not None:
             out().print(f"{name:<10} {printable(str(value))}")
-    for asked in run.question or []:
+    questions: list[Any] = run.question or []
+    for asked in questions:
         out().print(f"? {printable(asked if isinstance(asked, str) else json.dumps(asked, ensure_ascii=False))}")
     if answer is not None:
         out().print(f"\n{printable(answer)}")

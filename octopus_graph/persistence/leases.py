@@ -128,7 +128,7 @@ def _flat(fields: Mapping[str, str | bytes]) -> list[str | bytes]:
 
 def _record(reply: Any) -> Record:
     if isinstance(reply, dict):  # what HGETALL gives outside a script
-        return {cast(bytes, name).decode(): value for name, value in cast(dict[bytes, bytes], reply).items()}
+        return {name.decode(): value for name, value in cast(dict[bytes, bytes], reply).items()}
     return {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)}
 
 
