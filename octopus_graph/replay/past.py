@@ -19,7 +19,7 @@ from octopus_graph.threads.reading import Saver, made_at, parent_id, upcoming
 
 __all__ = ["Past", "PastStep", "read_past"]
 
-_ROUTE = {"__start__", "route"}  # what comes next before anything is decided
+_ROUTE = "route"  # comes next before anything is decided
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def _when(past: Past) -> float:
 
 
 def _is_ours(found: CheckpointTuple) -> bool:
-    """Says whether a checkpoint without a decision may be the beginning of an octopus graph's thread."""
-    return bool(_ROUTE & set(upcoming(found)))
+    """Says whether a checkpoint without a decision is from the beginning of an octopus graph's thread."""
+    return _ROUTE in upcoming(found)
 
 
 def _last_of_turns(found: Iterable[CheckpointTuple]) -> Iterator[CheckpointTuple]:
@@ -100,7 +100,7 @@ def _last_of_turns(found: Iterable[CheckpointTuple]) -> Iterator[CheckpointTuple
     went_on = {parent_id(one) for one in everything if one.metadata.get("source") != "input"}
     for one in everything:
         decided = "decision" in one.checkpoint["channel_values"]
-        if one.checkpoint["id"] not in went_on and decided and not _ROUTE & set(upcoming(one)):
+        if one.checkpoint["id"] not in went_on and decided and not {_ROUTE, "__start__"} & set(upcoming(one)):
             yield one
 
 

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 from typer.testing import CliRunner, Result
 
-from octopus_graph.cli import app
+from octopus_graph.cli import app, opening
 from octopus_graph.router import OctopusRouter
 from octopus_graph.spec import building
 from octopus_graph.testing import Pick, scripted_router
@@ -49,6 +51,14 @@ def octopus_without_router(monkeypatch: pytest.MonkeyPatch, octopus: Run) -> Run
     """Runs `octopus-graph` where loading the router fails the test: it was to be refused, or shown, before."""
     monkeypatch.setattr(building, "build_router", lambda spec: pytest.fail("the router was loaded"))
     return octopus
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> InMemorySaver:
+    """Where commands keep threads."""
+    kept = InMemorySaver()
+    monkeypatch.setattr(opening, "open_store", lambda graph: nullcontext(kept))
+    return kept
 
 
 def jsonl(rows: Sequence[object]) -> str:
