@@ -7,7 +7,7 @@
 The expert is given the conversation as it is, and there are no further hops: what its tools say is its own affair.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import cache
@@ -93,8 +93,8 @@ async def _decide(service: Service, ask: Ask, run_id: str) -> AsyncGenerator[Eve
 async def _ask(service: Service, expert: Expert, ask: Ask, decided: Decided, run_id: str) -> AsyncGenerator[Event]:
     listener = Listener()
     config: RunnableConfig = {"run_id": UUID(run_id), "callbacks": [listener]}
-    last = ask.messages[-1:] if not ask.messages or not isinstance(ask.messages[-1], ToolMessage) else _asked(ask)
-    query = request_of(last)
+    results = isinstance(ask.messages[-1], ToolMessage)
+    query = request_of(_asked(ask) if results else ask.messages)
     model = chat_model_of(expert.runnable)
     speech, calls = Speech(), Calls(expert.name)
     after: _State = {}
@@ -133,7 +133,7 @@ async def _ask(service: Service, expert: Expert, ask: Ask, decided: Decided, run
     yield Ended(answer, calls.made(said), (hop,), listener.usage, listener.cut)
 
 
-def _asked(ask: Ask) -> list[AnyMessage]:
+def _asked(ask: Ask) -> Sequence[AnyMessage]:
     """Returns the request that tools were called for."""
     return [message for message in ask.messages if isinstance(message, HumanMessage)][-1:]
 
@@ -141,8 +141,8 @@ def _asked(ask: Ask) -> list[AnyMessage]:
 @cache
 def _graph() -> Any:
     """Makes the graph of one expert, whoever it is: LangGraph streams its model's words."""
-    builder = StateGraph(_State)
-    builder.add_node("expert", LogicRunnable("expert", _answer))  # pyright: ignore[reportUnknownMemberType]
+    builder: Any = StateGraph(_State)  # LangGraph leaves types of its own parameters open
+    builder.add_node("expert", LogicRunnable("expert", _answer))
     builder.add_edge(START, "expert")
     builder.add_edge("expert", END)
     return builder.compile(name="expert")

@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, cast
 from uuid import uuid4
 
 from langchain_core.messages import AnyMessage, HumanMessage
@@ -67,9 +67,8 @@ def has_media(messages: Sequence[AnyMessage]) -> bool:
     """Says whether the request holds something that is no text."""
     last = next((message for message in reversed(messages) if isinstance(message, HumanMessage)), None)
     content: Any = last.content if last else ""
-    return not isinstance(content, str) and any(
-        isinstance(part, dict) and part.get("type") not in {None, "text"} for part in content
-    )
+    parts = cast(list[Any], content if isinstance(content, list) else [])
+    return any(isinstance(part, dict) and cast(dict[str, Any], part).get("type") != "text" for part in parts)
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,12 @@ class Decided:
     Attributes:
         expert: The expert; `None` where nobody is asked.
         confidence: The router's; `None` where nothing was decided.
+        cached: Whether it had been decided before.
     """
 
     expert: str | None
     confidence: float | None = None
+    cached: bool = False
 
 
 @dataclass(frozen=True)

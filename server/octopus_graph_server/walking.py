@@ -53,7 +53,8 @@ async def _stream(service: Service, ask: Ask, run_id: str, listener: Listener) -
     config = with_options({"run_id": UUID(run_id), "callbacks": [listener]}, ask.options)
     own = service.router is not None
     modes = ["custom", *(["messages"] if ask.words else []), *([] if own else ["values"])]
-    graph, given = service.stateless, cast(Any, None)
+    graph: Any = service.stateless
+    given: Any
     if ask.thread and service.saver is not None:
         graph = service.graph
         config = merge_configs(config, {"configurable": {"thread_id": ask.thread}})
@@ -64,7 +65,7 @@ async def _stream(service: Service, ask: Ask, run_id: str, listener: Listener) -
             given = {"messages": list(ask.messages)}
     else:
         given = {"messages": await service.earlier.told(ask.messages, service.router)}
-    return graph.astream(given, config, context=ask.context if own else None, stream_mode=cast(Any, modes))
+    return graph.astream(given, config, context=ask.context if own else None, stream_mode=modes)
 
 
 def _question(value: Any) -> str:
@@ -124,7 +125,8 @@ class Telling:
         self._expert, self._together = event["expert"], bool(event["also"])
         self._speech = Speech()
         self._opening = f"\n\n{heading(str(self._expert))}" if self.hops else ""
-        return [] if self._decided else self._first(Decided(event["expert"], event["confidence"]))
+        first = Decided(event["expert"], event["confidence"], bool(event.get("cached")))
+        return [] if self._decided else self._first(first)
 
     def nobody(self) -> list[Event]:
         """Says that nobody was asked, where nobody was."""

@@ -83,7 +83,7 @@ def expert_named(service: Service, model: str) -> str | None:
 
 
 def decision_headers(run_id: str, decided: Decided, ended: Ended | None = None) -> dict[str, str]:
-    """Writes who answers into headers; of a stream the first expert alone is known by then."""
+    """Writes into headers who answers and what came from the cache; of a stream the decision alone is known."""
     headers = {"x-octopus-run-id": run_id}
     path = ended.path if ended else [decided.expert] if decided.expert else []
     if decided.expert:
@@ -92,10 +92,13 @@ def decision_headers(run_id: str, decided: Decided, ended: Ended | None = None) 
         headers["x-octopus-confidence"] = f"{decided.confidence:.4f}"
     if path:
         headers["x-octopus-path"] = ",".join(path)
+    found = ["decision"] if decided.cached else []
+    found += [f"answer-{kind}" for hop in (ended.hops if ended else ()) if (kind := hop.get("cached"))]
+    headers["x-octopus-cache"] = ",".join(dict.fromkeys(found)) or "none"
     return headers
 
 
-_TOLD = ("expert", "token", "query", "rewritten", "confidence", "served_by")
+_TOLD = ("expert", "token", "query", "rewritten", "confidence", "served_by", "cached")
 
 
 def summary(run_id: str, ended: Ended) -> dict[str, Any]:

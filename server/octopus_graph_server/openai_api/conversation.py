@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import AnyMessage, convert_to_messages
 from pydantic import ValidationError
 
 from octopus_graph.options import ModelOptions
+from octopus_graph.state import OctopusContext
 from octopus_graph_server.openai_api.common import expert_named
 from octopus_graph_server.openai_api.schemas import ChatRequest, Message, ResponseRequest
 from octopus_graph_server.problems import BadRequestError
@@ -51,7 +52,7 @@ def ask_of_chat(service: Service, request: ChatRequest) -> Ask:
     )
     messages = read_messages([message.model_dump(exclude_none=True) for message in request.messages])
     checked(service, messages)
-    return Ask(messages, expert, options, words=bool(request.stream))
+    return Ask(messages, expert, options, request.octopus or OctopusContext(), words=bool(request.stream))
 
 
 def ask_of_response(service: Service, request: ResponseRequest, earlier: Sequence[AnyMessage]) -> Ask:
@@ -92,7 +93,7 @@ def ask_of_response(service: Service, request: ResponseRequest, earlier: Sequenc
     said = [{"role": "system", "content": request.instructions}] if request.instructions else []
     messages = [*read_messages(said), *earlier, *items_to_messages(request.input)]
     checked(service, messages)
-    return Ask(messages, expert, options, words=bool(request.stream))
+    return Ask(messages, expert, options, request.octopus or OctopusContext(), words=bool(request.stream))
 
 
 _FUNCTION = {"name", "description", "parameters", "strict"}
@@ -141,8 +142,9 @@ def _parts(content: Any, place: int) -> Any:
     if not isinstance(content, list):
         return content
     parts: list[dict[str, Any]] = []
-    for part in content:
-        kind = part.get("type") if isinstance(part, dict) else None
+    for given in cast(list[object], content):
+        part = cast(dict[str, Any], given) if isinstance(given, dict) else {}
+        kind = part.get("type")
         if kind in {"input_text", "output_text", "text"}:
             parts.append({"type": "text", "text": str(part.get("text") or "")})
         elif kind == "refusal":
@@ -210,6 +212,8 @@ def _nested(given: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _choice(given: Any) -> Any:
-    if isinstance(given, dict) and given.get("type") == "function" and "name" in given:
-        return {"type": "function", "function": {"name": given["name"]}}
-    return given
+    if not isinstance(given, dict):
+        return given
+    choice = cast(dict[str, Any], given)
+    flat = choice.get("type") == "function" and "name" in choice
+    return {"type": "function", "function": {"name": choice["name"]}} if flat else choice

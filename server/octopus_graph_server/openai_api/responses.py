@@ -3,9 +3,9 @@
 A response that is stored is a thread of its own in the graph's saver, with the whole conversation up to it.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import uuid4
 
 from fastapi import APIRouter, Path
@@ -86,7 +86,7 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "id": "resp_1",
     "object": "response",
     "created_at": 1_764_000_000,
@@ -128,7 +128,7 @@ class Kept:
         """
         if self._service.saver is None:
             raise BadRequestError("This server keeps no responses: send the whole conversation as input.", param=param)
-        messages: Sequence[AnyMessage] = []
+        messages: list[AnyMessage] = []
         if response_id.startswith("resp_"):
             state = await self._service.graph.aget_state(_thread(response_id))
             messages = state.values.get("messages", [])
@@ -137,8 +137,9 @@ class Kept:
             raise NotFoundError(
                 f"There is no response {response_id[:64]!r} here: it was not stored, or is gone.", param=param
             )
-        bare = [message.model_copy(update={"response_metadata": {}}) for message in messages]
-        return bare, body
+        # The responses before need not be written down again with the next one.
+        bare: list[Any] = [message.model_copy(update={"response_metadata": {}}) for message in messages]
+        return bare, cast(dict[str, Any], body)
 
     async def keep(self, ask: Ask, ended: Ended, body: dict[str, Any]) -> None:
         """Writes a conversation down; the instructions belong to one response alone and are left out."""

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from octopus_graph.state import OctopusContext
+
 __all__ = [
     "ChatRequest",
     "Message",
@@ -81,6 +83,9 @@ class _Sampling(_Open):
         default=None, description="Which tool is to be called"
     )
     parallel_tool_calls: bool | None = None
+    octopus: OctopusContext | None = Field(
+        default=None, description="This server's own: the run's settings, as of `context` in the LangGraph API"
+    )
 
 
 class ChatRequest(_Sampling):
