@@ -5,6 +5,7 @@ assistants, threads, states, runs, store, meta  the endpoints
 plans       request -> a run that can go        streaming   the graph's events by stream mode
 runner      runs from line to end               feeds, listening   numbered events, and who hears them
 backend     what is kept in Redis               janitor     dead servers' runs, threads whose time is over
+commands, protocol, blocks                      the event streaming of newer clients
 webhooks    a run's end told to others, signed
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from octopus_graph_server.langgraph_api import assistants, meta, runs, states, store, threads
+from octopus_graph_server.langgraph_api import assistants, commands, meta, runs, states, store, threads
 from octopus_graph_server.langgraph_api.bodies import Deferred
 from octopus_graph_server.service import Service
 
@@ -39,6 +40,6 @@ def routes(service: Service) -> APIRouter:
 
     api = APIRouter(lifespan=lifespan)
     api.include_router(meta.routes())
-    for part in (assistants, threads, states, runs, store):
+    for part in (assistants, threads, states, runs, store, commands):
         api.include_router(part.routes(office))
     return api

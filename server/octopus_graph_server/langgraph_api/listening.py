@@ -41,7 +41,7 @@ class Listener:
 
     async def lines(self, run_id: str, after: int, modes: Collection[str]) -> AsyncGenerator[bytes]:
         """Gives what a run says after an event, as server-sent events."""
-        async with aclosing(self._events(run_id, after)) as events:
+        async with aclosing(self.events(run_id, after)) as events:
             async for event in events:
                 if event is None or of_modes(event.name, modes):
                     yield line_of(event)
@@ -71,7 +71,7 @@ class Listener:
                 continue
             run_id = queue.pop(0)
             heard.add(run_id)
-            async with aclosing(self._events(run_id, after if run_id == seen else 0)) as events:
+            async with aclosing(self.events(run_id, after if run_id == seen else 0)) as events:
                 async for event in events:
                     if said := _of_thread(event, run_id, modes):
                         yield said
@@ -85,7 +85,8 @@ class Listener:
             after = page[-1].number
         return found
 
-    async def _events(self, run_id: str, after: int) -> AsyncGenerator[Event | None]:
+    async def events(self, run_id: str, after: int) -> AsyncGenerator[Event | None]:
+        """Gives what a run says after an event; `None` now and then, when nothing comes for long."""
         going = self._runner.going.get(run_id)
         if going is not None:
             async with aclosing(going.feed.listen(after)) as events:

@@ -214,7 +214,7 @@ class Runner:
             await self._wait_for_turn(going)
             async with self._slot():
                 if going.recorded:
-                    await self._change(going, status="running")
+                    await self._change(going, status="running", begun_at=time.time())
                 if not going.temporary:
                     await self._backend.mark_thread(going.thread_id, "busy")
                 await going.feed.say("metadata", {"run_id": going.run_id, "attempt": 1})

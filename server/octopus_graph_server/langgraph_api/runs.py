@@ -169,7 +169,7 @@ async def _known(office: Deferred, thread_id: str | None, run_id: str) -> Docume
 
 def _shown(run: Document) -> dict[str, Any]:
     times = {"created_at": iso(run["created_at"]), "updated_at": iso(run["updated_at"])}
-    hidden = ("owner", "temporary", "forgotten_at")
+    hidden = ("owner", "temporary", "forgotten_at", "begun_at")
     return {**{name: one for name, one in run.items() if name not in hidden}, **times}
 
 
