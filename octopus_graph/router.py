@@ -6,11 +6,11 @@ decide = one forward pass, a softmax over the candidates' functional tokens, and
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,6 +22,11 @@ from octopus_graph.gate import clause_about, trusted
 from octopus_graph.prompt import Segment
 from octopus_graph.risk import Calibration
 from octopus_graph.tokens import END, PAPER_EXPERTS, FunctionalTokens
+
+if TYPE_CHECKING:  # LangChain takes a second to import, and a decision needs none of it
+    from langchain_core.runnables.base import RunnableLike
+
+    from octopus_graph.branch import OctopusBranch
 
 __all__ = ["OctopusRouter", "Rewrite", "RouterCard", "RouterDecision"]
 
@@ -146,6 +151,46 @@ class OctopusRouter:
         tokens = FunctionalTokens(PAPER_EXPERTS)
         engine = HFEngine(weights.resolve(str(model)), tokens=tokens)
         return cls(engine, tokens, codec_named(format) if format else V4)
+
+    @classmethod
+    def from_runnables(
+        cls,
+        runnables: "Mapping[str, RunnableLike[Any, Any]]",
+        *,
+        router: "OctopusRouter | None" = None,
+        default: str | None = None,
+        min_confidence: float = 0.0,
+        key: Callable[[Any], str] | None = None,
+    ) -> "OctopusBranch[Any, Any]":
+        """Makes one runnable of several: LangChain's `RunnableBranch`, with what a router learned as its conditions.
+
+        Example:
+            >>> from octopus_graph.testing import scripted_router
+            >>> router = scripted_router({"x^3": "math"})
+            >>> branch = OctopusRouter.from_runnables({"math": str.upper, "law": str.title}, router=router)
+            >>> branch.invoke("derivative of x^3?")
+            'DERIVATIVE OF X^3?'
+
+        Args:
+            runnables: By the names of the router's experts: chains, models, functions, sync or async.
+            router: Decides; the shipped one where it is left out.
+            default: The runnable that takes inputs of which the router is less sure than `min_confidence`.
+            min_confidence: See `default`.
+            key: Finds the request in an input. Without it texts, messages, prompts and mappings with `messages`,
+                `query`, `question` or `input` are understood.
+
+        Returns:
+            A runnable. Each input goes to one of them as it is; the decision stands in the metadata of its run.
+
+        Raises:
+            UnknownExpertError: If a name is none of the router's experts, or the default none of the runnables.
+            ConfigurationError: If there is no runnable, or a `min_confidence` without a default.
+        """
+        from octopus_graph.branch import learned_branch
+
+        return learned_branch(
+            router or cls.from_pretrained(), runnables, default=default, min_confidence=min_confidence, key=key
+        )
 
     @property
     def experts(self) -> tuple[str, ...]:

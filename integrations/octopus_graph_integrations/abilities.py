@@ -60,8 +60,7 @@ def with_tools(chat: ChatRunnable, tools: Sequence[Any], settings: Mapping[str, 
         NotImplementedError: If it cannot call tools.
     """
     if isinstance(chat, RunnableBinding):
-        bound = cast(RunnableBinding[Any, Any], chat)
-        return bound.model_copy(update={"bound": with_tools(bound.bound, tools, settings)})
+        return chat.model_copy(update={"bound": with_tools(chat.bound, tools, settings)})
     if _denies(chat, "tool_calling"):
         raise NotImplementedError
     return cast(Any, chat).bind_tools(tools, **settings)
@@ -74,8 +73,7 @@ def with_structure(chat: ChatRunnable, schema: Any, settings: Mapping[str, Any])
         NotImplementedError: If it cannot.
     """
     if isinstance(chat, RunnableBinding):
-        bound = cast(RunnableBinding[Any, Any], chat)
-        return with_structure(bound.bound, schema, settings).bind(**bound.kwargs).with_config(bound.config)
+        return with_structure(chat.bound, schema, settings).bind(**chat.kwargs).with_config(chat.config)
     if _denies(chat, "structured_output") and _denies(chat, "tool_calling"):
         raise NotImplementedError
     return cast(Any, chat).with_structured_output(schema, **settings)

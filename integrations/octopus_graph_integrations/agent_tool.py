@@ -4,6 +4,7 @@ LangChain's own `graph.as_tool()` shows the model the JSON schema of every kind 
 arguments, and gives back the whole state. This one takes a query and gives back the answer.
 """
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from langchain_core.messages import AnyMessage, HumanMessage
@@ -39,7 +40,7 @@ def as_tool(graph: Runnable[Any, Any], *, name: str | None = None, description: 
     Raises:
         ConfigurationError: If the graph is not compiled, or there is no name for the tool.
     """
-    if not isinstance(graph, Runnable):
+    if not isinstance(cast(object, graph), Runnable):
         raise ConfigurationError("The graph is not compiled: call its compile(name=…) first.")
     name = name or getattr(graph, "name", None)
     if not name:
@@ -65,11 +66,9 @@ def as_tool(graph: Runnable[Any, Any], *, name: str | None = None, description: 
 
 def _experts(graph: Any) -> list[str]:
     """Returns the names of an octopus graph's experts, in the words of people."""
-    nodes: dict[str, Any] = getattr(graph, "nodes", {})
-    found = [
-        name for name, node in nodes.items() if (getattr(node, "metadata", None) or {}).get("octopus_node") == "expert"
-    ]
-    return [name.replace("_", " ") for name in found]
+    nodes = cast(Mapping[str, Any], getattr(graph, "nodes", {}))
+    noted: dict[str, dict[str, Any]] = {name: node.metadata or {} for name, node in nodes.items()}
+    return [name.replace("_", " ") for name, known in noted.items() if known.get("octopus_node") == "expert"]
 
 
 def _answer(state: Any) -> str:

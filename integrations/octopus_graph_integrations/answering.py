@@ -71,7 +71,7 @@ class Answering:
             metadata = self.metadata(choice, path, able)
             if server != choice.expert:
                 metadata[METADATA]["served_by"] = server
-            if answer.tool_calls or len(path) >= self.max_hops:
+            if answer.tool_calls or len(path) >= self.max_hops or not choice.request:
                 break
             decision = yield from self._next(choice, able, asked, done)
             if decision is None or decision.expert is None or decision.confidence < self.chooser.min_confidence:
@@ -127,9 +127,8 @@ class Answering:
                 raise  # an interrupt: the run waits for a human
             except Exception as error:
                 failures[name] = f"{type(error).__name__}: {error}"[:200]
-                following = expert.fallback
-                if following in able and following not in failures:
-                    name = following
+                if expert.fallback in able and expert.fallback not in failures:
+                    name = str(expert.fallback)
                     continue
                 if len(failures) == 1:  # its own error: callers know its type
                     error.add_note(f"It was raised by the expert {name!r} of a ChatOctopus.")

@@ -104,7 +104,7 @@ class _Said:
         chunk = message if isinstance(message, AIMessageChunk) else _as_chunk(message)
         self._id = self._id or chunk.id
         if self._coming is None and self._answers:
-            yield AIMessageChunk(PART, id=self._id)
+            yield AIMessageChunk(content=PART, id=self._id)
         self._coming = chunk if self._coming is None else self._coming + chunk
         yield chunk.model_copy(update={"response_metadata": {}, "chunk_position": None, "id": self._id})
 

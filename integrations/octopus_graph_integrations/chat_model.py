@@ -138,7 +138,7 @@ class ChatOctopus(BaseChatModel):
                 of_file[name] = getattr(said, name)
         if said.experts is not None:
             of_file["allowed"] = said.experts
-        return cls(router=built.router, experts=built.experts, **(of_file | fields))
+        return cls(router=built.router, experts={expert.name: expert for expert in built.experts}, **(of_file | fields))
 
     @override
     def bind_tools(
@@ -193,7 +193,7 @@ class ChatOctopus(BaseChatModel):
             logic = self._answer(messages, config, stop, kwargs)
             return _merged(list(calls.stream(logic))) if self.streaming else run(logic)
 
-        return self._call_with_config(answer, self._messages(input), self._merged_config(config))
+        return _untyped(self._call_with_config)(answer, self._messages(input), self._merged_config(config))
 
     @override
     async def ainvoke(
@@ -208,7 +208,7 @@ class ChatOctopus(BaseChatModel):
             logic = self._answer(messages, config, stop, kwargs)
             return _merged([chunk async for chunk in calls.astream(logic)]) if self.streaming else await arun(logic)
 
-        return await self._acall_with_config(answer, self._messages(input), self._merged_config(config))
+        return await _untyped(self._acall_with_config)(answer, self._messages(input), self._merged_config(config))
 
     @override
     def stream(
@@ -224,7 +224,7 @@ class ChatOctopus(BaseChatModel):
                 yield from calls.stream(self._answer(messages, config, stop, kwargs))
 
         given = iter([self._messages(input)])
-        yield from self._transform_stream_with_config(given, chunks, self._merged_config(config))
+        yield from _untyped(self._transform_stream_with_config)(given, chunks, self._merged_config(config))
 
     @override
     async def astream(
@@ -245,7 +245,7 @@ class ChatOctopus(BaseChatModel):
                 async for chunk in calls.astream(self._answer(messages, config, stop, kwargs)):
                     yield chunk
 
-        async for chunk in self._atransform_stream_with_config(given(), chunks, self._merged_config(config)):
+        async for chunk in _untyped(self._atransform_stream_with_config)(given(), chunks, self._merged_config(config)):
             yield chunk
 
     # What follows is for callers of `generate` and of protocol streams: they open a model run of their own, which is
@@ -362,6 +362,11 @@ class ChatOctopus(BaseChatModel):
 
 
 _SILENT = RunnableConfig(callbacks=[])
+
+
+def _untyped(method: Any) -> Any:
+    """LangChain hands a function its config by name, and streams chunks; its own types say neither."""
+    return method
 
 
 def _name_of(chat: Any) -> str:

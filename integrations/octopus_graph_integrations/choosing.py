@@ -33,7 +33,7 @@ class Choice:
         expert: Who answers.
         by: What chose it: the `router`; `sticky`, it had called the tools that have just answered; or `fallback`, the
             router was not sure.
-        request: What the router read; empty where it read nothing.
+        request: What was asked in this turn; empty where there is no text.
         metadata: The decision as plain JSON, for `response_metadata`.
     """
 
@@ -109,7 +109,7 @@ class Chooser:
         earlier, turn = this_turn(messages)
         said = [decision for message in turn if (decision := decision_of(message))]
         if said and said[-1].get("expert") in able:
-            return self._goes_on(said[-1])
+            return self._goes_on(said[-1], _request(turn))
         request = _request(turn)
         if not request:
             if self.fallback in able:
@@ -138,7 +138,7 @@ class Chooser:
         }
         return Choice(expert, by, request, metadata)
 
-    def _goes_on(self, said: Mapping[str, Any]) -> Choice:
+    def _goes_on(self, said: Mapping[str, Any], request: str) -> Choice:
         expert = str(said["expert"])
         kept = {
             **said,
@@ -148,7 +148,7 @@ class Chooser:
             "latency_ms": 0.0,
             "rewrite_ms": 0.0,
         }
-        return Choice(expert, "sticky", "", kept)
+        return Choice(expert, "sticky", request, kept)
 
     def _without_reading(self, expert: str) -> Choice:
         unread = RouterDecision(expert, self.router.tokens.token(expert), math.nan, ())

@@ -1,8 +1,8 @@
 """A server that speaks OpenAI's chat completions and does what it is told by the schemas it is sent.
 
-It is no language model: it fills a tool's arguments or a response format from the words of the request, the first number
-where a number is asked for. What is under test is how ChatOctopus hands requests over and answers back, and for that
-the other side has to follow the protocol to the letter and to be the same each time.
+It is no language model: it fills a tool's arguments or a response format from the words of the request, the first
+number where a number is asked for. What is under test is how ChatOctopus hands requests over and answers back; for that
+the other side has to follow the protocol to the letter, and to be the same each time.
 """
 
 import json

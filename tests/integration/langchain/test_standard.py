@@ -1,8 +1,7 @@
 """langchain-tests' integration suite for chat models, with ChatOpenAI on a loopback server as the experts.
 
-Skipped by the suite's own switches: images, PDF and sound (5 tests; they fetch their files from the network, and what a
-ChatOctopus does with images is tested beside) and `test_stream_time` (it replays recordings of a remote server, and this
-one is local).
+Skipped by the suite's own switches: images, PDF and sound (5 tests; they fetch their files from the network, and what
+a ChatOctopus does with images is tested beside) and `test_stream_time` (it replays recordings of a remote server).
 """
 
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
+from pydantic import SecretStr
 
 from octopus_graph.testing import scripted_router
 from octopus_graph_integrations.chat_model import ChatOctopus
@@ -36,7 +36,7 @@ class TestChatOctopus(ChatModelIntegrationTests):
     @property
     def chat_model_params(self) -> dict[str, Any]:
         experts = {
-            name: ChatOpenAI(model=f"{name}-1", base_url=self.url, api_key="none", stream_usage=True)
+            name: ChatOpenAI(model=f"{name}-1", base_url=self.url, api_key=SecretStr("none"), stream_usage=True)
             for name in ("general", "math")
         }
         return {"router": scripted_router({"magic": "math"}), "experts": experts, "fallback": "general"}

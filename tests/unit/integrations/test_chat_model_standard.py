@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 from langchain_tests.unit_tests import ChatModelUnitTests
+from pydantic import SecretStr
 
 from octopus_graph.testing import scripted_router
 from octopus_graph_integrations.chat_model import ChatOctopus
@@ -21,7 +22,7 @@ class TestChatOctopus(ChatModelUnitTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        experts = {name: ChatOpenAI(model=f"{name}-1", api_key="none") for name in ("math", "general")}
+        experts = {name: ChatOpenAI(model=f"{name}-1", api_key=SecretStr("none")) for name in ("math", "general")}
         return {"router": scripted_router({}), "experts": experts}
 
     @property
