@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from octopus_graph.errors import InputError, UnknownThreadError
 
@@ -50,7 +50,8 @@ class Conversation:
         state = self.graph.get_state({"configurable": self.place})
         if self.checkpoint is not None and not state.created_at:
             raise UnknownThreadError(self.thread, self.checkpoint)
-        given, began = self.given, json.loads((state.metadata or {}).get(SETTINGS, "{}"))
+        metadata: dict[str, Any] = state.metadata or {}
+        given, began = self.given, json.loads(metadata.get(SETTINGS, "{}"))
         if request is None and state.interrupts:
             raise InputError(f"Thread {self.thread!r} waits for an answer: {asked(state.interrupts[0].value)}")
         if request is None and not state.next:
@@ -70,4 +71,6 @@ class Conversation:
 
 def asked(question: Any) -> str:
     """Puts what a run stopped with into words."""
-    return str(question["question"]) if isinstance(question, dict) and "question" in question else str(question)
+    if isinstance(question, dict):
+        return str(cast("dict[str, Any]", question).get("question", cast(Any, question)))
+    return str(question)

@@ -256,8 +256,8 @@ def _question(found: CheckpointTuple) -> Any:
     """Returns what the interrupt of a checkpoint asks."""
     for _, channel, value in found.pending_writes or ():
         if channel == INTERRUPT:
-            first: Any = cast("Sequence[Any]", value)[0] if isinstance(value, (list, tuple)) and value else value
-            return getattr(first, "value", first)
+            asked = cast("Sequence[Any]", value) if isinstance(value, (list, tuple)) else [value]
+            return getattr(asked[0], "value", asked[0]) if asked else ""
     return None
 
 

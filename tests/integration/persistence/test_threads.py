@@ -128,7 +128,7 @@ def test_a_fork_goes_on_where_it_was_made_and_leaves_the_thread_alone(store: Any
     newest = show(store, "t").checkpoint
     (middle,) = [step.checkpoint for step in steps(store, "t") if step.next == ("history",)]
 
-    config = fork(store, "t", "what if", checkpoint=middle)
+    config: Any = fork(store, "t", "what if", checkpoint=middle)
     assert config["configurable"]["thread_id"] == "what if"
     assert len(calls) == 1
     result = graph.invoke(None, config)
@@ -155,7 +155,7 @@ def test_a_fork_may_hold_other_values(store: Any) -> None:
     graph = octopus(store)
     say(graph, "t", "both of them")
     (middle,) = [step.checkpoint for step in steps(store, "t") if step.next == ("history",)]
-    messages = list(show(store, "t", middle).messages)
+    messages: list[Any] = list(show(store, "t", middle).messages)
     messages[-1] = messages[-1].model_copy(
         update={"tool_calls": [{**messages[-1].tool_calls[0], "args": {"query": "who?"}}]}
     )

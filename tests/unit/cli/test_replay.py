@@ -57,7 +57,7 @@ def test_what_goes_another_way_is_shown_hop_by_hop(octopus: Any, traffic: Any, d
 
 def test_walking_on_asks_the_experts(octopus: Any, traffic: Any, decides: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     decides({"both": [Pick("math", rewrite="the sum?"), "law"], "derivative": "math", "": "law"})
-    build = building.build_graph
+    build: Any = building.build_graph
     monkeypatch.setattr(
         "octopus_graph.spec.build_graph", lambda spec, **options: build(spec, **options | {"dry_run": True})
     )
