@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from langchain_core.messages import AnyMessage
 from langchain_core.runnables import RunnableConfig
 
+from octopus_graph.caching.differing import differ, mark
 from octopus_graph.caching.keys import answer_digest, decision_digest, space_digest
 from octopus_graph.effects import Blocking, Logic
 from octopus_graph.engines.base import Embeds
 from octopus_graph.errors import ConfigurationError
 from octopus_graph.experts import Answer, Expert
-from octopus_graph.literals import lost
 from octopus_graph.persistence.entries import Entry, Made
 from octopus_graph.router import OctopusRouter, RouterDecision
 from octopus_graph.tokens import END
@@ -31,7 +31,7 @@ from octopus_graph.tokens import END
 if TYPE_CHECKING:
     from octopus_graph.persistence.cache import RedisCache
 
-__all__ = ["CachedDecision", "GraphCache", "Reply", "differ"]
+__all__ = ["CachedDecision", "GraphCache", "Reply"]
 
 WEEK = 604_800.0
 DAY = 86_400.0
@@ -168,7 +168,7 @@ class GraphCache:
             keep = reply.server is expert and bool(reply.answer.text.strip())
             if keep and vector is not None:
                 lives = round(self.answer_ttl * 1000)
-                yield from self.store.vectors.add(key, entry.digest, vector, lives)
+                yield from self.store.vectors.add(key, entry.digest, mark(query), vector, ttl_ms=lives)
             return Made(reply, keep)
 
         found = yield from self.store.once(entry, compute)
@@ -180,7 +180,8 @@ class GraphCache:
 
     def _near(self, key: str, vector: Sequence[float], expert: Expert, query: str) -> Logic[Reply | None]:
         """Finds the answer to a question that means the same."""
-        near = yield from self.store.vectors.nearest(key, vector, self.semantic or 1.0, CANDIDATES)
+        least = self.semantic or 1.0
+        near = yield from self.store.vectors.nearest(key, mark(query), vector, threshold=least, most=CANDIDATES)
         for likeness, name in near:
             asked: list[str] = []
             kept = yield from self.store.peek(self._entry(expert, name, query, asked))
@@ -212,11 +213,6 @@ class GraphCache:
 
 def _embed(router: OctopusRouter, query: str) -> Sequence[float]:
     return cast(Embeds, router.engine).embed([query])[0]
-
-
-def differ(one: str, other: str) -> bool:
-    """Says whether numbers, quotations, code or names of one question are not in the other."""
-    return bool(lost(one, other) or lost(other, one))
 
 
 def _plain_decision(decision: RouterDecision) -> Any:

@@ -18,7 +18,7 @@ from typing import Annotated, cast
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from octopus_graph.caching import differ
+from octopus_graph.caching.differing import differ
 from octopus_graph.engines.base import Embeds
 from octopus_graph.errors import ConfigurationError, InputError
 from octopus_graph.router import OctopusRouter

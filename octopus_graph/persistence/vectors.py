@@ -1,7 +1,8 @@
 """Questions as vectors, in lists that all processes share: which of them is nearest to this one?
 
 A list is a Redis stream of bounded length, so a process reads only what came since it last looked, and compares in its
-own memory. A question's words are not in it: an entry is a vector and the digest of an answer.
+own memory. A question's words are not in it: an entry is a vector, the digest of an answer, and a mark, which is the
+digest of what questions have to have in common besides.
 """
 # pyright: reportUnknownMemberType=false
 
@@ -24,10 +25,10 @@ LONGEST = 512  # questions in a list
 KIND = "semantic"
 SPACES = 64  # lists a process remembers
 
-# longest, digest, vector, ttl in ms
+# longest, digest, mark, vector, ttl in ms
 ADD = Script(r"""
-redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[1], '*', 'd', ARGV[2], 'v', ARGV[3])
-return redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[1], '*', 'd', ARGV[2], 'm', ARGV[3], 'v', ARGV[4])
+return redis.call('PEXPIRE', KEYS[1], ARGV[5])
 """)
 
 
@@ -36,7 +37,8 @@ class _Seen:
     """What a process has read of a list."""
 
     last: bytes = b"0-0"
-    digests: list[str] = field(default_factory=list[str])
+    names: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """Mark and digest of each."""
     rows: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
@@ -49,23 +51,27 @@ class Vectors:
         self._lock = threading.Lock()
         self._seen: dict[str, _Seen] = {}
 
-    def add(self, key: str, name: str, vector: Sequence[float], ttl_ms: int) -> Logic[None]:
+    def add(self, key: str, name: str, mark: str, vector: Sequence[float], *, ttl_ms: int) -> Logic[None]:
         """Adds a question.
 
         Args:
             key: The list.
             name: The digest of its answer.
+            mark: Its mark.
             vector: The question.
             ttl_ms: How long the list lives after this.
         """
         data = _unit(np.asarray(vector, np.float32)).astype("<f2").tobytes()
-        yield from self._guard(KIND, self._link.run(ADD, key, LONGEST, name, data, ttl_ms))
+        yield from self._guard(KIND, self._link.run(ADD, key, LONGEST, name, mark, data, ttl_ms))
 
-    def nearest(self, key: str, vector: Sequence[float], threshold: float, most: int) -> Logic[list[tuple[float, str]]]:
+    def nearest(
+        self, key: str, mark: str, vector: Sequence[float], *, threshold: float, most: int
+    ) -> Logic[list[tuple[float, str]]]:
         """Finds the questions of a list that are near.
 
         Args:
             key: The list.
+            mark: What their mark has to be.
             vector: The question.
             threshold: The least cosine.
             most: How many to return.
@@ -83,27 +89,31 @@ class Vectors:
         with self._lock:
             if news and seen.last == last:  # else somebody else has read them meanwhile
                 _take(seen, news)
-            rows, digests = seen.rows, seen.digests
+            rows, names = seen.rows, seen.names
         asked = _unit(np.asarray(vector, np.float32))
         if rows.shape[1:] != asked.shape:
             return []
         likeness = rows @ asked
-        order = np.argsort(-likeness)[:most]
-        return [(float(likeness[at]), digests[at]) for at in order if likeness[at] >= threshold]
+        near = [int(at) for at in np.argsort(-likeness) if likeness[at] >= threshold]
+        return [(float(likeness[at]), names[at][1]) for at in near if names[at][0] == mark][:most]
 
 
 def _take(seen: _Seen, news: Sequence[Any]) -> None:
-    digests, rows = list(seen.digests), list(seen.rows)
+    names, rows = list(seen.names), list(seen.rows)
     for place, fields in news:
         pairs = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
         seen.last = place
         row = np.frombuffer(pairs.get(b"v", b""), "<f2") if len(pairs.get(b"v", b"")) % 2 == 0 else np.empty(0)
         if rows and row.shape != rows[0].shape:
             continue  # not of this list: somebody else wrote it
-        digests.append(pairs.get(b"d", b"").decode("ascii", "replace"))
+        names.append((_text(pairs.get(b"m")), _text(pairs.get(b"d"))))
         rows.append(row.astype(np.float32))
-    seen.digests, seen.rows = digests[-LONGEST:], np.stack(rows[-LONGEST:]) if rows else seen.rows
+    seen.names, seen.rows = names[-LONGEST:], np.stack(rows[-LONGEST:]) if rows else seen.rows
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return vector / max(float(np.linalg.norm(vector)), 1e-12)
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode("ascii", "replace")

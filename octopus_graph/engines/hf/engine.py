@@ -15,6 +15,7 @@ from peft import PeftModel
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from octopus_graph.engines.hf.loading import load_base, load_edge, sample, with_functional_tokens, with_merged_adapter
+from octopus_graph.engines.hf.meaning import Meaning
 from octopus_graph.engines.text import encode
 from octopus_graph.errors import AdapterError
 from octopus_graph.prompt import Prompt
@@ -91,6 +92,7 @@ class HFEngine:
         self._lock = threading.RLock()
         self._prefixes: dict[tuple[str | None, tuple[int, ...]], _KV] = {}
         self._last: _Read | None = None
+        self._meaning: Meaning | None = None
         digest = hashlib.sha256((folder / "config.json").read_bytes())
         if adapter is not None:
             digest.update((adapter / "adapter_model.safetensors").read_bytes())
@@ -152,6 +154,13 @@ class HFEngine:
                 state = self._forward([[token]], read.cache, adapter)[0]
             self._last = None  # its cache has grown past its ids
             return str(self._tokenizer.decode(produced))
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """See `Embeds.embed`."""
+        with self._lock:
+            if self._meaning is None:
+                self._meaning = Meaning(self._trunk, self._tokenizer)
+            return self._meaning(texts)
 
     def _ids(self, tokens: Sequence[str]) -> list[int]:
         try:
