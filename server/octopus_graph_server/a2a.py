@@ -59,7 +59,9 @@ def mount(app: FastAPI, service: Service) -> AbstractAsyncContextManager[object]
         if isinstance(route, Route)  # the SDK's mount for tenants would catch every path there is
     )
 
-    @app.get(CARD, tags=["A2A"], summary="The agent's card")
+    shown = {"content": {"application/json": {"example": agent_card_to_dict(card(service, "http://127.0.0.1:8000"))}}}
+
+    @app.get(CARD, tags=["A2A"], summary="Get the agent's card", responses={200: shown})
     async def agent_card(request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         """Says what the agent can do, a skill for each expert, and where it is spoken to."""
         return agent_card_to_dict(card(service, str(request.base_url).rstrip("/")))

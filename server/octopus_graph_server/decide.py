@@ -29,7 +29,7 @@ class Earlier(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    request: Text
+    request: Text = Field(description="What was asked")
     expert: str = Field(description="Where it went")
 
 
@@ -65,8 +65,8 @@ class RouteRequest(BaseModel):
 class Likely(BaseModel):
     """An expert and its probability."""
 
-    expert: str
-    probability: float
+    expert: str = Field(description="The expert")
+    probability: float = Field(description="Calibrated, among the candidates")
 
 
 class Acceptance(BaseModel):
@@ -76,9 +76,9 @@ class Acceptance(BaseModel):
     a wrong expert: on average over such requests (conformal risk control), not for each kind of request by itself.
     """
 
-    max_error: float
+    max_error: float = Field(description="The share that was stated")
     min_confidence: float | None = Field(description="The threshold; null where no confidence is enough")
-    accepted: bool
+    accepted: bool = Field(description="Whether the confidence reaches the threshold")
     fallback: str | None = Field(description="The expert the graph would ask where it is not accepted")
 
 
@@ -90,8 +90,8 @@ class LikelySet(BaseModel):
     probability was, and so bounds no set.
     """
 
-    experts: list[str]
-    probability: float
+    experts: list[str] = Field(description="The likeliest first")
+    probability: float = Field(description="Of all of them together")
 
 
 class RouteDecision(BaseModel):
@@ -115,21 +115,21 @@ class RouteDecision(BaseModel):
         }
     )
 
-    expert: str
+    expert: str = Field(description="The likeliest expert")
     token: str = Field(description="The expert's functional token")
     confidence: float = Field(description="The calibrated probability of the expert among the candidates")
     probabilities: list[Likely] = Field(description="Of the candidates, the likeliest first")
     rewrite: str | None = Field(description="The request rewritten for the expert; null where it goes as it is")
-    bound: Acceptance | None = None
-    set: LikelySet | None = None
+    bound: Acceptance | None = Field(default=None, description="With max_error: whether that is sure enough")
+    set: LikelySet | None = Field(default=None, description="With max_error: who else it may be")
     decide_ms: float = Field(description="Of a batch its time divided by its size")
-    rewrite_ms: float
+    rewrite_ms: float = Field(description="How long the rewrite took")
 
 
 class RouteResponse(BaseModel):
     """The decisions, in the order of the requests."""
 
-    decisions: list[RouteDecision]
+    decisions: list[RouteDecision] = Field(description="One for each request")
     revision: str = Field(description="Names everything a decision depends on: a key for caches")
 
 

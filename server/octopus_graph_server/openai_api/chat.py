@@ -12,7 +12,6 @@ from sse_starlette import EventSourceResponse
 from starlette.responses import JSONResponse, Response
 
 from octopus_graph_server.openai_api.common import (
-    ERRORS,
     OpenAIRoute,
     decision_headers,
     error_of,
@@ -64,12 +63,15 @@ _EXAMPLE = {
     "usage": {"prompt_tokens": 12, "completion_tokens": 4, "total_tokens": 16},
     "octopus": {"run_id": "1", "path": ["math"], "hops": [{"expert": "math", "confidence": 0.99}]},
 }
+_CHUNKS = 'data: {"object":"chat.completion.chunk","choices":[{"delta":{"content":"3x^2"}, …}], …}\n\ndata: [DONE]\n\n'
 _DOCUMENTED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The answer; with `stream` its pieces as server-sent events, `[DONE]` last",
-        "content": {"application/json": {"example": _EXAMPLE}, "text/event-stream": {"schema": {"type": "string"}}},
+        "content": {
+            "application/json": {"example": _EXAMPLE},
+            "text/event-stream": {"schema": {"type": "string"}, "example": _CHUNKS},
+        },
     },
-    **ERRORS,
 }
 
 

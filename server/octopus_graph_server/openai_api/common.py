@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
 from starlette.responses import Response
 
 from octopus_graph_server import logs, problems
@@ -15,35 +14,7 @@ from octopus_graph_server.problems import BadRequestError, NotFoundError
 from octopus_graph_server.running import Decided, Ended
 from octopus_graph_server.service import Service
 
-__all__ = ["ERRORS", "OpenAIRoute", "decision_headers", "error_of", "expert_named", "frame", "summary"]
-
-
-class _Error(BaseModel):
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorBody(BaseModel):
-    """An error as OpenAI's clients read it."""
-
-    error: _Error
-
-
-_REASONS = {
-    400: "The request is not what this endpoint takes, or an expert cannot do what it asks",
-    401: "No API key, or a wrong one",
-    404: "There is no such model, or no such response",
-    413: "The body or the conversation is too long",
-    429: "As many runs go on as the server allows",
-    502: "The experts asked did not answer",
-    503: "The server is shutting down, or its store does not answer",
-    504: "The run took too long",
-}
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody, "description": reason} for status, reason in _REASONS.items()
-}
+__all__ = ["OpenAIRoute", "decision_headers", "error_of", "expert_named", "frame", "summary"]
 
 
 class OpenAIRoute(APIRoute):

@@ -1,11 +1,11 @@
 """GET /v1/models: the graph, which routes, and each expert, which is asked as it is named."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from octopus_graph_server.openai_api.common import ERRORS, OpenAIRoute, expert_named
+from octopus_graph_server.openai_api.common import OpenAIRoute, expert_named
 from octopus_graph_server.service import Service
 
 __all__ = ["routes"]
@@ -14,18 +14,18 @@ __all__ = ["routes"]
 class Model(BaseModel):
     """A model by OpenAI's description, with what it is good for."""
 
-    id: str
-    object: Literal["model"] = "model"
-    created: int = Field(description="When this server started, in seconds")
-    owned_by: str = "octopus-graph"
-    description: str
+    id: str = Field(description="What requests name it by", examples=["octopus"])
+    object: Literal["model"] = Field(default="model", description="What this is")
+    created: int = Field(description="When this server started, in seconds", examples=[1_764_000_000])
+    owned_by: str = Field(default="octopus-graph", description="Whose it is")
+    description: str = Field(description="What it is good for", examples=["Routes each request to the expert for it"])
 
 
 class Models(BaseModel):
     """All models."""
 
-    object: Literal["list"] = "list"
-    data: list[Model]
+    object: Literal["list"] = Field(default="list", description="What this is")
+    data: list[Model] = Field(description="The graph, then its experts")
 
 
 def routes(service: Service) -> APIRouter:
@@ -42,7 +42,7 @@ def routes(service: Service) -> APIRouter:
         """Lists the graph first, then its experts."""
         return Models(data=list(known.values()))
 
-    @router.get("/v1/models/{model}", summary="Describe a model", response_model=Model, responses=_errors(404))
+    @router.get("/v1/models/{model}", summary="Describe a model", response_model=Model)
     async def model(  # pyright: ignore[reportUnusedFunction]
         model: Annotated[str, Path(description="The graph's name or an expert's")],
     ) -> Model:
@@ -50,7 +50,3 @@ def routes(service: Service) -> APIRouter:
         return known[expert_named(service, model) or name]
 
     return router
-
-
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: ERRORS[status] for status in statuses}

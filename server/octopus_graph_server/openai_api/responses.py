@@ -11,11 +11,11 @@ from uuid import uuid4
 from fastapi import APIRouter, Path
 from langchain_core.messages import AIMessage, AnyMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse
 from starlette.responses import JSONResponse, Response
 
-from octopus_graph_server.openai_api.common import ERRORS, OpenAIRoute, decision_headers, error_of, frame
+from octopus_graph_server.openai_api.common import OpenAIRoute, decision_headers, error_of, frame
 from octopus_graph_server.openai_api.conversation import ask_of_response
 from octopus_graph_server.openai_api.items import Draft, Events
 from octopus_graph_server.openai_api.schemas import ResponseRequest
@@ -32,9 +32,9 @@ ResponseId = Annotated[str, Path(max_length=128, description="The id of a stored
 class Deleted(BaseModel):
     """That a response is gone."""
 
-    id: str
-    object: str = "response"
-    deleted: bool = True
+    id: str = Field(description="Its id", examples=["resp_1"])
+    object: str = Field(default="response", description="What it was")
+    deleted: bool = Field(default=True, description="Always true")
 
 
 def routes(service: Service) -> APIRouter:
@@ -68,15 +68,13 @@ def routes(service: Service) -> APIRouter:
             await keeper.keep(ask, ended, body)
         return JSONResponse(body, headers=decision_headers(run.id, decided, ended))
 
-    @router.get(
-        "/v1/responses/{response_id}", summary="Get a stored response", responses=_DOCUMENTED, response_model=None
-    )
+    @router.get("/v1/responses/{response_id}", summary="Get a stored response", responses=_STORED, response_model=None)
     async def stored(response_id: ResponseId) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Returns a response as it was."""
         _, body = await kept.find(response_id, "response_id")
         return JSONResponse(body)
 
-    @router.delete("/v1/responses/{response_id}", summary="Delete a stored response", responses=dict(ERRORS))
+    @router.delete("/v1/responses/{response_id}", summary="Delete a stored response")
     async def delete(response_id: ResponseId) -> Deleted:  # pyright: ignore[reportUnusedFunction]
         """Deletes a response and the conversation up to it; responses that went on from it stay."""
         await kept.find(response_id, "response_id")
@@ -103,12 +101,18 @@ _EXAMPLE: dict[str, Any] = {
     ],
     "usage": {"input_tokens": 12, "output_tokens": 4, "total_tokens": 16},
 }
+_EVENTS = 'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"3x^2", …}\n\n'
+_STORED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The response", "content": {"application/json": {"example": _EXAMPLE}}}
+}
 _DOCUMENTED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The response; with `stream` its events",
-        "content": {"application/json": {"example": _EXAMPLE}, "text/event-stream": {"schema": {"type": "string"}}},
+        "content": {
+            "application/json": {"example": _EXAMPLE},
+            "text/event-stream": {"schema": {"type": "string"}, "example": _EVENTS},
+        },
     },
-    **ERRORS,
 }
 
 
