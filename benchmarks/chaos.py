@@ -151,7 +151,7 @@ def kill_workers(stage: Stage, times: int) -> Tally:
     while tally.faults < times:
         stage.keep(3)
         run = stage.begin()
-        time.sleep(random.uniform(0, 4 * THINKING))
+        time.sleep(random.uniform(0, 1.2))  # a run takes about as long
         if (holder := stage.holder(run)) is None:  # it was over before
             stage.examine(run, Tally("none"))
             continue
@@ -199,7 +199,7 @@ def _break(
     while tally.faults < times:
         stage.keep(2, wired=wired)
         run = stage.begin()
-        time.sleep(random.uniform(0, 3 * THINKING))
+        time.sleep(random.uniform(0, 1.0))
         if (holder := stage.holder(run)) is None:
             stage.examine(run, Tally("none"))
             continue
