@@ -103,10 +103,12 @@ class Guard:
         return result
 
     def _failed(self, error: Exception) -> None:
-        pause = self.breaker.failed()
+        self.breaker.failed()
         if (now := time.monotonic()) - self._told >= QUIET:
             self._told = now
-            _log.warning("The graph goes on without its cache, tried again in %g s: %s", pause, error)
+            reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
+            where = self._link.where
+            _log.warning("The graph goes on without its cache in Redis at %s (%s): see whether it runs.", where, reason)
         if self._revive is not None and (self._reviving is None or not self._reviving.is_alive()):
             self._reviving = threading.Thread(target=self._bring_back, name="octopus-cache-revive", daemon=True)
             self._reviving.start()
