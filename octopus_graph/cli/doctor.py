@@ -224,13 +224,23 @@ def _redis() -> Iterator[Check]:
 
     url = os.environ.get(REDIS)
     if not url:
-        yield Check("redis", "ok", f"not used ({REDIS} is not set)")
+        yield _embedded_redis()
         return
     where, problem = ping(url)
     if problem:
         yield Check("redis", "note", f"{where}: {problem}", f"start it, or correct {REDIS}")
     else:
         yield Check("redis", "ok", f"{where} answers")
+
+
+def _embedded_redis() -> Check:
+    try:
+        from octopus_graph.persistence.embedded import data_folder, server_program
+
+        server_program()
+    except (OctopusError, ModuleNotFoundError):
+        return Check("redis", "note", "no server of its own here, so no threads are kept", f"set {REDIS} to a Redis")
+    return Check("redis", "ok", f"embedded, in {data_folder()} ({REDIS} is not set)")
 
 
 def _show(checks: list[Check], *, able: bool) -> None:

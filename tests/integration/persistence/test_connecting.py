@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
+from octopus_graph.cli.redis_ping import ping
 from octopus_graph.persistence import Link, RedisSaver, StoreError
 
 pytestmark = pytest.mark.integration
@@ -75,6 +76,7 @@ def test_tls_by_the_server_itself_with_an_account_and_certificates_of_both(secur
     with RedisSaver(f"rediss://saver:p%40ss@{address}", prefix="tls") as saver:
         assert works(saver)
         asyncio.run(_async_works(saver))
+    assert ping(f"rediss://saver:p%40ss@{address}")[1] == "", "as octopus-graph doctor asks"
     without = address.partition("&")[0]  # no certificate of one's own
     for url in (f"rediss://saver:p%40ss@{without}", f"rediss://saver:wrong@{address}"):
         with RedisSaver(Link(url, patience=0), prefix="tls") as stranger, pytest.raises(StoreError) as refused:

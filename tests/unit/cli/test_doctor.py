@@ -112,7 +112,7 @@ def test_a_package_of_another_version_is_named(checks: Any, monkeypatch: pytest.
 
 
 def test_redis_is_asked_when_it_is_configured(checks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert checks()["redis"]["found"].startswith("not used")
+    assert checks()["redis"]["found"].startswith("embedded, in ")
 
     monkeypatch.setenv(doctor.REDIS, "redis://:secret@host")
     monkeypatch.setattr(redis_ping, "ping", lambda url: ("host:6379", ""))

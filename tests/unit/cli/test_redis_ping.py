@@ -66,6 +66,25 @@ def test_a_unix_socket_is_a_server_too(serve: Serve, tmp_path: Path, monkeypatch
     assert ping(f"unix://{place}") == (str(place), "")
 
 
+@pytest.mark.parametrize("kind", ["cluster", "sentinel"])
+def test_of_several_servers_one_has_to_answer(serve: Serve, kind: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        dead = free.getsockname()[1]
+    heard: list[bytes] = []
+    answers = [b"+OK\r\n", b"+PONG\r\n"] if kind == "cluster" else [b"+PONG\r\n"]
+    alive = serve(*answers, heard=heard)
+
+    url = f"redis+{kind}://:secret@127.0.0.1:{dead},127.0.0.1:{alive}/service"
+    assert ping(url) == (f"127.0.0.1:{alive}", "")
+    assert any(b"AUTH" in command for command in heard) == (kind == "cluster"), "Sentinels have accounts of their own"
+
+
+def test_an_authority_that_is_not_there_is_said(serve: Serve) -> None:
+    url = "rediss://127.0.0.1:1/0?ssl_ca_certs=/nowhere/ca.pem"
+    assert ping(url) == ("127.0.0.1:1", "No such file or directory")
+
+
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
@@ -93,7 +112,9 @@ def test_a_port_where_nobody_listens_is_said() -> None:
     assert ping(f"redis://:secret@127.0.0.1:{port}") == (f"127.0.0.1:{port}", "Connection refused")
 
 
-@pytest.mark.parametrize("url", ["http://localhost", "localhost:6379", "", "redis://h:port", "redis://[::1"])
+@pytest.mark.parametrize(
+    "url", ["http://localhost", "localhost:6379", "", "redis://h:port", "redis://[::1", "redis+ring://x"]
+)
 def test_an_url_that_is_none_is_said(url: str) -> None:
     where, problem = ping(url)
     assert where == "the URL"
