@@ -13,6 +13,7 @@ EXPECTED = {
     "human_in_the_loop.py": "computer_science: I debug: ",
     "own_experts.py": "<nexa_8> law",
     "own_tools.py": "-> math: 12\n",
+    "retrieval_expert.py": "law: Our contract says: Deposit",
 }
 ELSEWHERE = {"experts_by_url.py", "train_your_own.py"}  # each has a test of its own below
 
