@@ -1,45 +1,40 @@
 """ChatOctopus: a chat model that is many. It chooses an expert by functional token and hands the conversation over.
 
-    messages -> Chooser (sticky while tools answer) -> the expert's own chat model -> its AIMessage
-                                                        response_metadata["octopus"] = the decision
+messages -> Chooser (sticky while tools answer) -> the expert's own chat model -> its AIMessage
+                                                    response_metadata["octopus"] = the decision
 
-Calls go straight to the expert's model, under a run of their own: one model call is one model run to whoever traces,
-streams or counts tokens, and no token is seen twice.
+It puts `logic_chat` (how a chat model is asked), `answering` (who answers) and `abilities` (who can) together.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
-from langchain_core.messages.ai import add_ai_message_chunks
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import RunnableBinding
-from langchain_core.runnables.config import merge_configs
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import override
 
 from octopus_graph.branch import OctopusBranch
-from octopus_graph.effects import Logic, arun, run
+from octopus_graph.effects import Logic
 from octopus_graph.errors import ConfigurationError, UnknownExpertError
 from octopus_graph.experts import Expert
 from octopus_graph.router import OctopusRouter, Rewrite
 from octopus_graph.spec import build_graph, load_spec
-from octopus_graph_integrations import calls
 from octopus_graph_integrations.abilities import ChatRunnable, able_to, chat_experts, with_structure, with_tools
 from octopus_graph_integrations.answering import Answering, prompted, told
 from octopus_graph_integrations.choosing import Chooser
+from octopus_graph_integrations.logic_chat import LogicChatModel
 
 __all__ = ["ChatOctopus"]
 
 Models = Mapping[str, ChatRunnable]
 
 
-class ChatOctopus(BaseChatModel):
+class ChatOctopus(LogicChatModel):
     """A chat model that hands each conversation to the expert the router chooses.
 
     What is said of tools, structured output, images and streaming is said to the expert's own chat model. Experts that
@@ -87,7 +82,6 @@ class ChatOctopus(BaseChatModel):
     temperature: float | None = None
     max_tokens: int | None = None
     stop: list[str] | None = None
-    streaming: bool = False
 
     _answering: Answering = PrivateAttr()
     _bound: tuple[dict[str, Any], Models] = PrivateAttr(default=({}, {}))
@@ -178,122 +172,10 @@ class ChatOctopus(BaseChatModel):
             return choice.expert, conversation, answering.metadata(choice, [choice.expert], able)
 
         branches = {name: model.bind(**given) if given else model for name, model in models.items()}
+        branches = {name: _lasting(answering.experts[name], branches) for name in branches}
         return OctopusBranch(branches, choose, name=self.get_name(), stamp=_stamp if include_raw else None)
 
     @override
-    def invoke(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> AIMessage:
-        def answer(messages: list[BaseMessage], config: RunnableConfig) -> AIMessage:
-            logic = self._answer(messages, config, stop, kwargs)
-            return _merged(list(calls.stream(logic))) if self.streaming else run(logic)
-
-        return _untyped(self._call_with_config)(answer, self._messages(input), self._merged_config(config))
-
-    @override
-    async def ainvoke(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> AIMessage:
-        async def answer(messages: list[BaseMessage], config: RunnableConfig) -> AIMessage:
-            logic = self._answer(messages, config, stop, kwargs)
-            return _merged([chunk async for chunk in calls.astream(logic)]) if self.streaming else await arun(logic)
-
-        return await _untyped(self._acall_with_config)(answer, self._messages(input), self._merged_config(config))
-
-    @override
-    def stream(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> Iterator[AIMessageChunk]:
-        def chunks(inputs: Iterator[list[BaseMessage]], config: RunnableConfig) -> Iterator[AIMessageChunk]:
-            for messages in inputs:
-                yield from calls.stream(self._answer(messages, config, stop, kwargs))
-
-        given = iter([self._messages(input)])
-        yield from _untyped(self._transform_stream_with_config)(given, chunks, self._merged_config(config))
-
-    @override
-    async def astream(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[AIMessageChunk]:
-        async def given() -> AsyncIterator[list[BaseMessage]]:
-            yield self._messages(input)
-
-        async def chunks(
-            inputs: AsyncIterator[list[BaseMessage]], config: RunnableConfig
-        ) -> AsyncIterator[AIMessageChunk]:
-            async for messages in inputs:
-                async for chunk in calls.astream(self._answer(messages, config, stop, kwargs)):
-                    yield chunk
-
-        async for chunk in _untyped(self._atransform_stream_with_config)(given(), chunks, self._merged_config(config)):
-            yield chunk
-
-    # What follows is for callers of `generate` and of protocol streams: they open a model run of their own, which is
-    # the one that is streamed and counted, so the expert's own stays silent.
-
-    @override
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return ChatResult(generations=[ChatGeneration(message=run(self._answer(messages, _SILENT, stop, kwargs)))])
-
-    @override
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        answer = await arun(self._answer(messages, _SILENT, stop, kwargs))
-        return ChatResult(generations=[ChatGeneration(message=answer)])
-
-    @override
-    def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Iterator[ChatGenerationChunk]:
-        for chunk in calls.stream(self._answer(messages, _SILENT, stop, kwargs)):
-            yield ChatGenerationChunk(message=chunk)
-
-    @override
-    async def _astream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        async for chunk in calls.astream(self._answer(messages, _SILENT, stop, kwargs)):
-            yield ChatGenerationChunk(message=chunk)
-
     def _answer(
         self, messages: list[BaseMessage], config: RunnableConfig, stop: list[str] | None, given: Mapping[str, Any]
     ) -> Logic[AIMessage]:
@@ -303,9 +185,9 @@ class ChatOctopus(BaseChatModel):
         if bound and all(rest.get(name) is value for name, value in bound.items()):
             rest = {name: value for name, value in rest.items() if name not in bound}
         elif rest.get("tools"):
-            tools = {name: rest.pop(name) for name in ("tools", "tool_choice", "parallel_tool_calls") if name in rest}
-            asked = tools.pop("tools")
-            models = self._able("call tools", lambda chat: with_tools(chat, asked, tools))
+            asked = rest.pop("tools")
+            settings = {name: rest.pop(name) for name in {*_OF_TOOLS, *bound} if name in rest}
+            models = self._able("call tools", lambda chat: with_tools(chat, asked, settings))
         else:
             models = {name: cast(ChatRunnable, expert.runnable) for name, expert in self._answering.experts.items()}
         if rest:
@@ -323,13 +205,6 @@ class ChatOctopus(BaseChatModel):
     def _settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": self.stop or None}
         return {name: value for name, value in own.items() if value is not None} | dict(given)
-
-    def _messages(self, value: LanguageModelInput) -> list[BaseMessage]:
-        return self._convert_input(value).to_messages()
-
-    def _merged_config(self, config: RunnableConfig | None) -> RunnableConfig:
-        own = RunnableConfig(callbacks=self.callbacks, tags=self.tags or [], metadata=self.metadata or {})
-        return merge_configs(own, config)
 
     # ------------------------------------------------------------ what it says of itself
 
@@ -361,23 +236,23 @@ class ChatOctopus(BaseChatModel):
         return super()._get_ls_params(stop=stop, **kwargs)
 
 
-_SILENT = RunnableConfig(callbacks=[])
+_OF_TOOLS = ("tool_choice", "parallel_tool_calls", "strict")
 
 
-def _untyped(method: Any) -> Any:
-    """LangChain hands a function its config by name, and streams chunks; its own types say neither."""
-    return method
+def _lasting(expert: Expert, branches: Models) -> ChatRunnable:
+    """Gives a branch the retries and the fallback of its expert."""
+    branch = branches[expert.name]
+    if expert.retries:
+        branch = branch.with_retry(stop_after_attempt=expert.retries + 1)
+    if expert.fallback in branches:
+        branch = branch.with_fallbacks([branches[str(expert.fallback)]])
+    return branch
 
 
 def _name_of(chat: Any) -> str:
     while isinstance(chat, RunnableBinding):
         chat = cast(Any, chat).bound
     return str(getattr(chat, "model_name", None) or getattr(chat, "model", None) or type(chat).__name__)
-
-
-def _merged(chunks: Sequence[AIMessageChunk]) -> AIMessage:
-    first, *others = chunks
-    return cast(AIMessage, message_chunk_to_message(add_ai_message_chunks(first, *others)))
 
 
 def _stamp(output: Any, decision: Mapping[str, Any]) -> Any:

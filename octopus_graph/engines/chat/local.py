@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import torch
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.language_models.chat_models import agenerate_from_stream, generate_from_stream
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
@@ -23,7 +23,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from octopus_graph.engines.chat.template import conversation_ids
+from octopus_graph.engines.chat.template import TEXT_ONLY, conversation_ids
 
 __all__ = ["LocalChat", "SharedModel"]
 
@@ -87,6 +87,9 @@ class LocalChat(BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "octopus-local"
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        return TEXT_ONLY
 
     @property
     def _identifying_params(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.language_models.chat_models import agenerate_from_stream, generate_from_stream
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -25,7 +25,7 @@ from pydantic import PrivateAttr
 from transformers import StoppingCriteriaList, pipeline
 
 from octopus_graph import weights
-from octopus_graph.engines.chat.template import Said, fold_system, in_turns
+from octopus_graph.engines.chat.template import TEXT_ONLY, Said, fold_system, in_turns
 from octopus_graph.engines.hf.loading import load_base
 from octopus_graph.errors import InputError
 
@@ -54,6 +54,9 @@ class PipelineChat(BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "octopus-pipeline"
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        return TEXT_ONLY
 
     @property
     def _identifying_params(self) -> dict[str, Any]:

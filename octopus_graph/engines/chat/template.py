@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jinja2 import TemplateError
+from langchain_core.language_models import ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from transformers import PreTrainedTokenizerBase
 
@@ -19,7 +20,17 @@ from octopus_graph.engines.text import encode_segment
 from octopus_graph.errors import InputError, WeightsError
 from octopus_graph.prompt import Segment
 
-__all__ = ["Said", "conversation_ids", "fold_system", "in_turns"]
+__all__ = ["TEXT_ONLY", "Said", "conversation_ids", "fold_system", "in_turns"]
+
+TEXT_ONLY = ModelProfile(
+    image_inputs=False,
+    audio_inputs=False,
+    video_inputs=False,
+    pdf_inputs=False,
+    tool_calling=False,
+    structured_output=False,
+)
+"""What chat models of this kind say of themselves: `in_turns` takes the text of a message and nothing else."""
 
 
 @dataclass(frozen=True)

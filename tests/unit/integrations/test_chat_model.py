@@ -209,6 +209,17 @@ async def test_structured_output_is_that_of_the_expert(chat: Any) -> None:
     assert model.experts["math"].runnable.calls[0]["temperature"] == 0.5
 
 
+def test_structured_output_has_the_experts_fallback_too(chat: Any) -> None:
+    model = octopus(Expert("math", "", chat(OSError("down")), fallback="law"), chat(FILLED))
+    assert model.with_structured_output(Root).invoke("Solve x = 3") == Root(value=3)
+
+
+def test_another_choice_of_tools_at_the_call_is_bound_anew(chat: Any) -> None:
+    math = chat("three")
+    octopus(math, chat("never")).bind_tools([solve], tool_choice="any", strict=True).invoke("x = 3", tool_choice="none")
+    assert (math.calls[0]["tool_choice"], math.calls[0]["strict"], math.calls[0]["tools"]) == ("none", True, ["solve"])
+
+
 def test_the_raw_message_of_structured_output_holds_the_decision(chat: Any) -> None:
     answer: Any = octopus(chat(FILLED), chat("x")).with_structured_output(Root, include_raw=True).invoke("Solve x = 3")
     assert answer["parsed"] == Root(value=3)

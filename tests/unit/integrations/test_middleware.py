@@ -44,7 +44,7 @@ def router() -> Any:
     return scripted_router(script)
 
 
-def asked(text: str) -> dict[str, Any]:
+def asked(text: str) -> Any:
     return {"messages": [HumanMessage(text)]}
 
 
