@@ -62,7 +62,7 @@ def create_app(
         built=built,
     )
 
-    metrics = Metrics()
+    metrics = Metrics(lambda: service.runs.going)
     mounted: list[Any] = []
 
     @asynccontextmanager

@@ -1,6 +1,8 @@
 """Figures for Prometheus. Labels hold route templates, methods and experts: nothing a client can make up."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 __all__ = ["Metrics"]
 
@@ -11,8 +13,12 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 class Metrics:
     """The figures of one app, in a registry of their own: two apps of a process do not meet."""
 
-    def __init__(self) -> None:
-        """Begins at nought."""
+    def __init__(self, runs: Callable[[], int]) -> None:
+        """Begins at nought.
+
+        Args:
+            runs: Says how many runs go on.
+        """
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "octopus_requests", "Requests answered", ["method", "route", "status"], registry=self._registry
@@ -27,6 +33,8 @@ class Metrics:
         self._decisions = Counter(
             "octopus_decisions", "Requests by the first expert they went to", ["expert"], registry=self._registry
         )
+
+        Gauge("octopus_runs", "Runs that go on", registry=self._registry).set_function(runs)
 
     def count(self, method: str, route: str, status: int, seconds: float, expert: str | None) -> None:
         """Counts a request."""

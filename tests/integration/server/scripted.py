@@ -5,7 +5,12 @@ Run in a process of its own by the tests, by benchmarks/http.py and by `make sch
 
 import argparse
 import asyncio
+import json
+import statistics
+import time
 from typing import Any
+
+import uvloop
 
 from octopus_graph.experts import Expert
 from octopus_graph.graph import create_octopus_graph
@@ -14,7 +19,8 @@ from octopus_graph.testing import scripted_router
 from octopus_graph_server import ServerSettings, create_app
 from octopus_graph_server.serving import serve
 
-SCRIPT = {"derivative": "math", "contract": "law", "fever": "health", "slow": "physics", "broken": "chemistry"}
+SCRIPT = {"derivative": "math", "contract": "law", "fever": "health"}
+SCRIPT |= {"slow": "physics", "broken": "chemistry", "stuck": "biology"}
 SECRET = "a text that must not get out"
 
 
@@ -22,6 +28,12 @@ async def slow(query: str) -> str:
     """Takes a second and a half."""
     await asyncio.sleep(1.5)
     return f"[physics] {query}"
+
+
+async def stuck(query: str) -> str:
+    """Takes longer than anybody waits."""
+    await asyncio.sleep(600)
+    return query
 
 
 def broken(query: str) -> str:
@@ -34,7 +46,7 @@ def build() -> BuiltGraph:
     spec = load_spec("default")
     router = scripted_router(SCRIPT)
     built = build_graph(spec, dry_run=True, router=router)
-    special = {"physics": slow, "chemistry": broken}
+    special = {"physics": slow, "chemistry": broken, "biology": stuck}
     experts = tuple(
         Expert(expert.name, expert.description, special[expert.name], neighbours=expert.neighbours)
         if expert.name in special
@@ -45,13 +57,35 @@ def build() -> BuiltGraph:
     return BuiltGraph(spec, experts, router, graph)
 
 
+async def bare(seconds: float) -> None:
+    """Times the graph without a server and prints milliseconds."""
+    graph: Any = build().graph
+    graph = graph.compile(name="octopus")
+    asked = {"messages": [("user", "The derivative of x^3 when x is 2?")]}
+    for _ in range(50):
+        await graph.ainvoke(asked)
+    times: list[float] = []
+    until, cpu = time.perf_counter() + seconds, time.process_time()
+    while time.perf_counter() < until:
+        started = time.perf_counter()
+        await graph.ainvoke(asked)
+        times.append((time.perf_counter() - started) * 1e3)
+    cpu = (time.process_time() - cpu) * 1e3 / len(times)
+    cuts = statistics.quantiles(times, n=100)
+    print(json.dumps({"p50": cuts[49], "p99": cuts[98], "cpu": cpu}))  # noqa: T201
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--redis", default="memory")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--key-hash", action="append", default=[])
     parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="a setting")
+    parser.add_argument("--bare", type=float, metavar="SECONDS", help="serve nothing: time the graph alone")
     options = parser.parse_args()
+    if options.bare:
+        uvloop.run(bare(options.bare))
+        return
     given: dict[str, Any] = dict(pair.split("=") for pair in options.set)
     settings = ServerSettings(redis=options.redis, key_hashes=tuple(options.key_hash), **given)
     saver: Any = None
