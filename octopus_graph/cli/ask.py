@@ -69,6 +69,7 @@ def ask(
         str | None,
         typer.Option(metavar="ID", help="Go on from this checkpoint of the thread.", show_default=False),
     ] = None,
+    redis: options.Redis = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Put an echo in the experts' place.")] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -87,7 +88,7 @@ def ask(
     settings |= {"rewrite": rewrite, "experts": expert, "when_unsure": when_unsure}
     given = {name: value for name, value in settings.items() if value is not None}
     if batch is None:
-        _one(graph, expert, given, _Single(query, thread, checkpoint, dry_run, as_json))
+        _one(graph, expert, given, _Single(query, thread, checkpoint, redis, dry_run, as_json))
         return
 
     opened: list[Any] = []
@@ -128,6 +129,7 @@ class _Single:
     query: str | None
     thread: str | None
     checkpoint: str | None
+    redis: str | None
     dry_run: bool
     as_json: bool
 
@@ -142,7 +144,7 @@ def _one(graph: str, expert: list[str] | None, given: dict[str, Any], single: _S
             emit({"request": request} | record)
         return
     said = optional_question(single.query)
-    with opening.open_store(graph) as saver:
+    with opening.open_store(graph, single.redis) as saver:
         compiled = opening.open_graph(graph, expert, dry_run=single.dry_run, saver=saver)
         talk = Conversation(compiled, single.thread, given, single.checkpoint)
         record = _shown(compiled, *talk.run(said), quiet=single.as_json)

@@ -45,8 +45,12 @@ def open_router(
         return building.build_router(spec), list(experts or spec.experts)
 
 
-def open_store(graph: str) -> "RedisSaver":
-    """Opens the store in which the threads of a graph are: where its file says, else OCTOPUS_REDIS_URL, else embedded.
+def open_store(graph: str, redis: str | None = None) -> "RedisSaver":
+    """Opens the store in which the threads of a graph are.
+
+    Args:
+        graph: A file, or the name of a shipped graph.
+        redis: A URL; by default where the graph file says, else what OCTOPUS_REDIS_URL names, else embedded.
 
     Returns:
         The saver, to be used in a `with`.
@@ -54,7 +58,7 @@ def open_store(graph: str) -> "RedisSaver":
     from octopus_graph.persistence import open_saver
     from octopus_graph.spec import load_spec, store_of
 
-    return open_saver(store_of(load_spec(graph)))
+    return open_saver(redis or store_of(load_spec(graph)))
 
 
 def open_graph(graph: str, experts: Sequence[str] | None, *, dry_run: bool, saver: "RedisSaver | None" = None) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Batch", "Experts", "Field", "Graph", "Json", "Out", "Query", "Since", "moment"]
+__all__ = ["Batch", "Experts", "Field", "Graph", "Json", "Out", "Query", "Redis", "Since", "moment"]
 
 Query = Annotated[
     str | None,
@@ -51,6 +51,14 @@ Experts = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, and nothing else.")]
+Redis = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Where threads are kept [default: what the graph file or OCTOPUS_REDIS_URL names, else embedded]",
+        show_default=False,
+    ),
+]
 Since = Annotated[
     str | None,
     typer.Option(

@@ -29,6 +29,7 @@ def replay(
         typer.Option(metavar="FOLDER", help="The router that decides now, in the graph's place.", show_default=False),
     ] = None,
     graph: options.Graph = "default",
+    redis: options.Redis = None,
     threads: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,7 +56,7 @@ def replay(
     as the path agrees; what they would say on another path is not guessed.
     """
     after, allowed = options.moment(since), _share(max_changed)
-    with opening.open_store(graph) as saver:
+    with opening.open_store(graph, redis) as saver:
         pasts, skipped = _read(saver, threads or ["*"], after, limit)
         built = _built(graph, router, walk=walk)
         known = {expert.name for expert in built.experts}

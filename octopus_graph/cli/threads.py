@@ -45,13 +45,14 @@ def list_(
     since: options.Since = None,
     limit: Annotated[int, typer.Option(min=1, help="The most of them, the newest first.")] = 20,
     graph: options.Graph = "default",
+    redis: options.Redis = None,
     as_json: options.Json = False,
 ) -> None:
     """Lists threads, the one that was written to last first."""
     from octopus_graph.threads import list_threads, size_of
 
     after = options.moment(since)
-    with opening.open_store(graph) as saver:
+    with opening.open_store(graph, redis) as saver:
         found = list_threads(saver, pattern, status=status, since=after, limit=limit + 1)
         more, found = len(found) > limit, found[:limit]
         sizes = [None if thread.status == "broken" else size_of(saver, thread.id) for thread in found]
@@ -76,12 +77,16 @@ def list_(
 
 @app.command()
 def show(
-    thread: _Thread, checkpoint: _Checkpoint = None, graph: options.Graph = "default", as_json: options.Json = False
+    thread: _Thread,
+    checkpoint: _Checkpoint = None,
+    graph: options.Graph = "default",
+    redis: options.Redis = None,
+    as_json: options.Json = False,
 ) -> None:
     """Shows the messages of a thread and the hops of its last turn."""
     from octopus_graph import threads
 
-    with opening.open_store(graph) as saver:
+    with opening.open_store(graph, redis) as saver:
         found = threads.show(saver, thread, checkpoint)
         taken = threads.size_of(saver, thread)
     if as_json:
@@ -111,12 +116,13 @@ def history(
     thread: _Thread,
     limit: Annotated[int | None, typer.Option(min=1, help="The most of them.", show_default=False)] = None,
     graph: options.Graph = "default",
+    redis: options.Redis = None,
     as_json: options.Json = False,
 ) -> None:
     """Lists the checkpoints of a thread, the newest first: what ran, what was decided, what came next."""
     from octopus_graph.threads import steps
 
-    with opening.open_store(graph) as saver:
+    with opening.open_store(graph, redis) as saver:
         found = steps(saver, thread, limit=limit)
     if as_json:
         emit([_step(step) for step in found])
@@ -143,6 +149,7 @@ def fork(
         typer.Option("--set", metavar="KEY=JSON", help="A value of the state in place of its own.", show_default=False),
     ] = None,
     graph: options.Graph = "default",
+    redis: options.Redis = None,
     as_json: options.Json = False,
 ) -> None:
     """Makes a new thread of an old one, as it stood at a checkpoint; ask --thread NEW goes on with it."""
@@ -152,7 +159,7 @@ def fork(
     if message is not None and replaced:
         raise typer.BadParameter("goes without --set", param_hint="--message")
     values = _values(replaced or [])
-    with opening.open_store(graph) as saver:
+    with opening.open_store(graph, redis) as saver:
         if message is None:
             threads.fork(saver, thread, new, checkpoint=checkpoint, values=values)
         else:
@@ -170,12 +177,13 @@ def delete(
     thread: Annotated[list[str], typer.Argument(metavar="THREAD...", help="The threads' ids.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     graph: options.Graph = "default",
+    redis: options.Redis = None,
     as_json: options.Json = False,
 ) -> None:
     """Deletes threads for good."""
     from octopus_graph import threads
 
-    with opening.open_store(graph) as saver:
+    with opening.open_store(graph, redis) as saver:
         for one in thread:
             threads.snapshot(saver, one)
         if not yes:

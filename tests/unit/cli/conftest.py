@@ -57,7 +57,7 @@ def octopus_without_router(monkeypatch: pytest.MonkeyPatch, octopus: Run) -> Run
 def store(monkeypatch: pytest.MonkeyPatch) -> InMemorySaver:
     """Where commands keep threads."""
     kept = InMemorySaver()
-    monkeypatch.setattr(opening, "open_store", lambda graph: nullcontext(kept))
+    monkeypatch.setattr(opening, "open_store", lambda *_: nullcontext(kept))
     return kept
 
 

@@ -197,3 +197,14 @@ def test_threads_outlive_the_process_that_made_them(octopus: Any, graph_file: Pa
     assert (kept["thread"], kept["last_request"]) == ("t", "the derivative")
     again = json.loads(octopus("replay", *graph, "--json", env=env).stdout)
     assert (again["requests"], again["changed"]) == (1, 0.0)
+
+
+def test_threads_are_where_the_option_or_else_the_graph_file_says(
+    graph_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octopus_graph.persistence.open_saver", lambda where: where)
+
+    assert opening.open_store(str(graph_file)) is None, "left to OCTOPUS_REDIS_URL"
+    graph_file.write_text(graph_file.read_text() + "redis: redis://cache:6379\n")
+    assert opening.open_store(str(graph_file)) == "redis://cache:6379"
+    assert opening.open_store(str(graph_file), "redis://other") == "redis://other"
