@@ -1,6 +1,7 @@
 """Documents of one kind, such as threads or runs, in Redis: kept by id, found by what they say, sorted and paged.
 
-    octopus:{@thread}:d<id>             HASH   j the document as JSON, v its version, t the terms it is listed under
+    octopus:{@thread}:d<id>             HASH   j the document as JSON, t the terms it is listed under,
+                                               o the kind's orders, v the write that made it so
     octopus:{@thread}:o<field>          ZSET   ids by a time or another number
     octopus:{@thread}:x<field, value>  ZSET   ids of the documents of which that is true
 
@@ -12,6 +13,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+from uuid import uuid4
 
 from octopus_graph.effects import arun
 from octopus_graph.persistence.connecting import Link
@@ -164,13 +166,8 @@ class Records:
         metadata = cast(dict[str, Any], document.get("metadata") or {})
         terms += [_term(f"metadata.{name}", value) for name, value in metadata.items() if _listed(value)]
         body = json.dumps(document, separators=(",", ":"))
-        return bool(
-            await arun(
-                self._link.run(
-                    _PUT, self._base, key, expected, body, "\n".join(terms), "\n".join(self._kind.orders), *orders
-                )
-            )
-        )
+        lists = ("\n".join(terms), "\n".join(self._kind.orders), *orders)
+        return bool(await arun(self._link.run(_PUT, self._base, key, expected, uuid4().hex, body, *lists)))
 
     async def _page(
         self, by: str, descending: bool, offset: int, limit: int | None, terms: Sequence[str]
@@ -234,18 +231,16 @@ return found[1] and found or false
 _PUT = Script(
     _PRELUDE
     + r"""
--- id, the version it is to have or nothing, document, terms, orders of the kind, then order and number, ...
+-- id, the version it is to have or nothing, the one it gets, document, terms, orders of the kind, order, number, ...
 local id, key = ARGV[1], base .. 'd' .. ARGV[1]
 local version = call('HGET', key, 'v') or '0'
-if ARGV[2] ~= '' and ARGV[2] ~= version then
-  -- Sent twice, because the first answer was lost: what stands there is what was to be written.
-  return call('HGET', key, 'j') == ARGV[3] and tonumber(version) == tonumber(ARGV[2]) + 1 and 1 or 0
-end
+if version == ARGV[3] then return 1 end  -- sent twice, because the first answer was lost
+if ARGV[2] ~= '' and ARGV[2] ~= version then return 0 end
 unlist(id)
-for term in lines(ARGV[4]) do call('ZADD', base .. 'x' .. term, 0, id) end
-for order in lines(ARGV[5]) do call('ZREM', base .. 'o' .. order, id) end
-for i = 6, #ARGV, 2 do call('ZADD', base .. 'o' .. ARGV[i], ARGV[i + 1], id) end
-call('HSET', key, 'j', ARGV[3], 't', ARGV[4], 'o', ARGV[5], 'v', string.format('%d', version + 1))
+for term in lines(ARGV[5]) do call('ZADD', base .. 'x' .. term, 0, id) end
+for order in lines(ARGV[6]) do call('ZREM', base .. 'o' .. order, id) end
+for i = 7, #ARGV, 2 do call('ZADD', base .. 'o' .. ARGV[i], ARGV[i + 1], id) end
+call('HSET', key, 'j', ARGV[4], 't', ARGV[5], 'o', ARGV[6], 'v', ARGV[3])
 return 1
 """
 )

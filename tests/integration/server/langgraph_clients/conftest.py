@@ -14,7 +14,7 @@ import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 class Probe:

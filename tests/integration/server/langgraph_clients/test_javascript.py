@@ -14,7 +14,7 @@ from filelock import FileLock
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 FILES = ("package.json", "package-lock.json")
-EXPECTED = {"langgraph.test.mjs": 10, "use-stream.test.mjs": 6}
+EXPECTED = {"langgraph.test.mjs": 10, "use-stream.test.mjs": 6, "event-streaming.test.mjs": 3}
 
 
 @pytest.fixture(scope="session")
