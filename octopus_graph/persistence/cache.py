@@ -33,7 +33,7 @@ from octopus_graph.persistence.entries import Entry, Found, Made, digest
 from octopus_graph.persistence.flight import Flight, Landed
 from octopus_graph.persistence.keeper import LEASE, Keeper, send
 from octopus_graph.persistence.layout import Values, quoted
-from octopus_graph.persistence.pipelines import pipelined, unlinked
+from octopus_graph.persistence.pipelines import fields_of, pipelined, unlinked
 from octopus_graph.persistence.saver import allow_list_serializer
 
 if TYPE_CHECKING:
@@ -83,8 +83,9 @@ class RedisCache(BaseCache[Any]):
         super().__init__(serde=serde or allow_list_serializer())
         if not ttl >= 0.001 or not 0 <= jitter < 1 or not lease > 0:
             raise ConfigurationError("A cache needs a ttl and a lease above zero, and a jitter from 0 to below 1.")
-        quick = {"timeout": TIMEOUT, "connect_timeout": TIMEOUT, "patience": 0.0}
-        self.link = where if isinstance(where, Link) else Link(where, **quick)
+        if not isinstance(where, Link):
+            where = Link(where, timeout=TIMEOUT, connect_timeout=TIMEOUT, patience=0.0)
+        self.link = where
         self.counters = Counters()
         self.guard = Guard(self.link, self.counters, revive)
         self.values = Values(self.serde)
@@ -250,9 +251,12 @@ class RedisCache(BaseCache[Any]):
     def _stats(self) -> Logic[dict[str, Tally]]:
         yield from send(self.link, self.guard, self.counters, self._counter_key)
         reply: Any = yield from self.link.command("HGETALL", self._counter_key)
-        pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
-        counted = [(tuple(name.decode().rsplit(".", 1)), float(amount)) for name, amount in pairs]
-        found = tallies((place, amount) for place, amount in counted if len(place) == 2 and place[1] in NAMES)
+        counted: list[tuple[tuple[str, str], float]] = []
+        for field, amount in fields_of(reply).items():
+            kind, _, name = field.decode().rpartition(".")
+            if name in NAMES:
+                counted.append(((kind, name), float(amount)))
+        found = tallies(counted)
         keys = yield from self.link.scan(f"{self._base}:*}}")
         for key in keys:
             kind = key.decode()[len(self._base) + 1 :].partition(":")[0]

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from octopus_graph.effects import Logic
 from octopus_graph.persistence.connecting import PASSING, Link
 
-__all__ = ["pipelined", "unlinked"]
+__all__ = ["fields_of", "pipelined", "unlinked"]
 
 BATCH = 500
 
@@ -25,6 +25,14 @@ def pipelined(link: Link, commands: Iterable[Command]) -> Logic[list[Any]]:
         if isinstance(reply, PASSING):  # a cluster has a reply for each command even where a server is gone
             raise reply
     return replies
+
+
+def fields_of(reply: Any) -> dict[bytes, bytes]:
+    """Reads fields and values, which come as a mapping or as a flat list: clients and protocols differ."""
+    if isinstance(reply, dict):
+        return cast("dict[bytes, bytes]", reply)
+    flat = cast("list[bytes]", list(reply))
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def unlinked(link: Link, pattern: str) -> Logic[int]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from octopus_graph.effects import Logic
 from octopus_graph.persistence.breaker import Guard
 from octopus_graph.persistence.connecting import Link
+from octopus_graph.persistence.pipelines import fields_of
 from octopus_graph.persistence.scripts import Script
 
 __all__ = ["Vectors"]
@@ -101,9 +102,10 @@ class Vectors:
 def _take(seen: _Seen, news: Sequence[Any]) -> None:
     names, rows = list(seen.names), list(seen.rows)
     for place, fields in news:
-        pairs = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+        pairs = fields_of(fields)
         seen.last = place
-        row = np.frombuffer(pairs.get(b"v", b""), "<f2") if len(pairs.get(b"v", b"")) % 2 == 0 else np.empty(0)
+        data = pairs.get(b"v", b"")
+        row = np.frombuffer(data[: len(data) // 2 * 2], "<f2")
         if rows and row.shape != rows[0].shape:
             continue  # not of this list: somebody else wrote it
         names.append((_text(pairs.get(b"m")), _text(pairs.get(b"d"))))

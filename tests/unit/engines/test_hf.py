@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from octopus_graph.codec import CHATML, V4, Done
-from octopus_graph.engines.base import Engine
+from octopus_graph.engines.base import Embeds, Engine
 from octopus_graph.engines.hf import HFEngine
 from octopus_graph.engines.hf.loading import edge_folders, load_base
 from octopus_graph.engines.text import encode
@@ -185,3 +185,16 @@ def test_a_router_without_an_adapter_has_the_revision_of_its_weights(phi3: Path,
         file.seek(-100, 2)
         file.write(b"\x01" * 100)
     assert HFEngine(copy, tokens=TOKENS).revision != before
+
+
+def test_vectors_are_of_length_one_and_do_not_depend_on_the_batch(engine: HFEngine) -> None:
+    texts = ["a cat", "the square root of two " * 40, "<nexa_4>", "", "A CAT?"]
+    before = engine.score([CHATML.prompt(QUESTION)], list(TOKENS))
+    together = torch.tensor(engine.embed(texts))
+    alone = torch.tensor([engine.embed([text])[0] for text in texts])
+    assert isinstance(engine, Embeds)
+    assert (together - alone).abs().max() < 0.05
+    assert (together.norm(dim=1) - 1).abs().max() < 1e-3
+    assert torch.equal(together[0], together[4])  # neither capitals nor a question mark
+    assert together[0] @ together[1] < 0.9
+    assert engine.score([CHATML.prompt(QUESTION)], list(TOKENS)) == before
