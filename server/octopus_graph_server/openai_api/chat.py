@@ -8,7 +8,6 @@ from typing import Any
 
 from fastapi import APIRouter
 from langchain_core.messages.ai import UsageMetadata
-from sse_starlette import EventSourceResponse
 from starlette.responses import JSONResponse, Response
 
 from octopus_graph_server.openai_api.common import (
@@ -16,6 +15,7 @@ from octopus_graph_server.openai_api.common import (
     decision_headers,
     error_of,
     frame,
+    streamed,
     summary,
 )
 from octopus_graph_server.openai_api.conversation import ask_of_chat
@@ -45,7 +45,7 @@ def routes(service: Service) -> APIRouter:
             decided = await run.decided()
             if request.stream:
                 headers = decision_headers(run.id, decided)
-                return EventSourceResponse(_stream(run, request, stack.pop_all()), headers=headers)
+                return streamed(service, _stream(run, request, stack.pop_all()), headers)
             ended = await run.ended()
         return JSONResponse(_completion(run.id, request.model, ended), headers=decision_headers(run.id, decided, ended))
 

@@ -1,12 +1,14 @@
 """What all OpenAI endpoints share: errors in OpenAI's shape, the decision in headers, server-sent events."""
 
 import json
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
+import anyio
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from sse_starlette import EventSourceResponse
 from starlette.responses import Response
 
 from octopus_graph_server import logs, problems
@@ -14,7 +16,10 @@ from octopus_graph_server.problems import BadRequestError, NotFoundError
 from octopus_graph_server.running import Decided, Ended
 from octopus_graph_server.service import Service
 
-__all__ = ["OpenAIRoute", "decision_headers", "error_of", "expert_named", "frame", "summary"]
+__all__ = ["OpenAIRoute", "decision_headers", "error_of", "expert_named", "frame", "streamed", "summary"]
+
+PING = 15
+"""Seconds of silence after which proxies are told that the answer still comes."""
 
 
 class OpenAIRoute(APIRoute):
@@ -83,6 +88,13 @@ def error_of(error: BaseException) -> dict[str, Any]:
     logs.note(error=type(error).__name__)
     response = problems.answer(error, "/v1/")
     return json.loads(bytes(response.body))
+
+
+def streamed(service: Service, frames: AsyncIterator[bytes], headers: Mapping[str, str]) -> Response:
+    """Sends frames as they come, with a sign of life where they are slow, and lets them end before the server does."""
+    return EventSourceResponse(
+        frames, headers=headers, ping=PING, shutdown_event=anyio.Event(), shutdown_grace_period=service.settings.grace
+    )
 
 
 def frame(data: Mapping[str, Any] | str, event: str | None = None) -> bytes:

@@ -12,10 +12,9 @@ from fastapi import APIRouter, Path
 from langchain_core.messages import AIMessage, AnyMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel, Field
-from sse_starlette import EventSourceResponse
 from starlette.responses import JSONResponse, Response
 
-from octopus_graph_server.openai_api.common import OpenAIRoute, decision_headers, error_of, frame
+from octopus_graph_server.openai_api.common import OpenAIRoute, decision_headers, error_of, frame, streamed
 from octopus_graph_server.openai_api.conversation import ask_of_response
 from octopus_graph_server.openai_api.items import Draft, Events
 from octopus_graph_server.openai_api.schemas import ResponseRequest
@@ -60,7 +59,7 @@ def routes(service: Service) -> APIRouter:
             decided = await run.decided()
             if request.stream:
                 headers = decision_headers(run.id, decided)
-                return EventSourceResponse(_stream(run, ask, draft, keeper, stack.pop_all()), headers=headers)
+                return streamed(service, _stream(run, ask, draft, keeper, stack.pop_all()), headers)
             ended = await run.ended()
         draft.fill(ended)
         body = draft.body("completed", run.id, ended)

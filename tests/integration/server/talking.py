@@ -8,7 +8,7 @@ all else                     "[expert] request", words one by one
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -181,11 +181,17 @@ class Talking:
         graph: Compiled, with a saver.
     """
 
-    def __init__(self, defaults: OctopusContext | None = None, script: dict[str, Any] = SCRIPT) -> None:
+    def __init__(
+        self,
+        defaults: OctopusContext | None = None,
+        script: dict[str, Any] = SCRIPT,
+        replaced: Mapping[str, Expert] | None = None,
+    ) -> None:
         self.models = {name: TalkingChat(voice=name) for name in ("general", "math", "law", "history")}
         self.models["history"].reports = False
         chats = [Expert(name, f"Knows {name}", model) for name, model in self.models.items()]
-        self.experts = [*chats, EchoExpert("health", "Knows health"), Expert("chemistry", "Fails", broken)]
+        experts = [*chats, EchoExpert("health", "Knows health"), Expert("chemistry", "Fails", broken)]
+        self.experts = [(replaced or {}).get(expert.name, expert) for expert in experts]
         self.router = scripted_router(script)
         builder: Any = create_octopus_graph(self.experts, self.router, fallback="general", defaults=defaults)
         self.graph = builder.compile(name="octopus", checkpointer=InMemorySaver())

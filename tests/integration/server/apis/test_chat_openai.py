@@ -75,11 +75,3 @@ class TestResponses(_Standard):
     @property
     def chat_model_params(self) -> dict[str, Any]:
         return {**super().chat_model_params, "use_responses_api": True}
-
-
-class TestExpert(_Standard):
-    """Chat completions by one expert."""
-
-    @property
-    def chat_model_params(self) -> dict[str, Any]:
-        return {**super().chat_model_params, "model": "law"}
