@@ -99,7 +99,7 @@ def create_app(
         allow_origin_regex=OWN_PAGES.pattern,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["content-location", "location", "x-request-id", "x-pagination-total", "x-octopus-run-id"],
+        expose_headers=["content-location", "location", "x-request-id", "x-pagination-next", "x-octopus-run-id"],
     )
     app.add_middleware(logs.RequestLog, metrics=metrics)
     return app

@@ -23,7 +23,7 @@ Yes = Annotated[bool, Query()]
 
 def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function for each endpoint
     """Makes the endpoints."""
-    api = router("LangGraph: assistants", office)
+    api = router("Assistants", office)
 
     def backend() -> Backend:
         return office.backend

@@ -74,7 +74,7 @@ class _Respond(schemas.Body):
 
 def routes(office: Deferred) -> APIRouter:
     """Makes the endpoints."""
-    api = router("LangGraph: event streaming", office)
+    api = router("Runs", office)
     commands = Commands(office)
 
     @api.post("/threads/{thread_id}/commands", summary="Start a run, answer an interrupt, read the state")

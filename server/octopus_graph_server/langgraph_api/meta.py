@@ -23,7 +23,7 @@ class NotBuiltError(RefusedError):
 
 def routes() -> APIRouter:
     """Makes the endpoints."""
-    api = router("LangGraph: server")
+    api = router("Health")
 
     @api.get("/ok", summary="Say that the server is there")
     async def ok() -> Response:  # pyright: ignore[reportUnusedFunction]

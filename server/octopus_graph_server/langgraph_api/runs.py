@@ -27,7 +27,7 @@ Action = Annotated[str, Query(pattern="^(interrupt|rollback)$")]
 
 def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function for each endpoint
     """Makes the endpoints."""
-    api = router("LangGraph: runs", office)
+    api = router("Runs", office)
 
     async def stream(body: schemas.RunCreate, thread_id: str | None) -> Response:
         going = await office.runner.create(body, thread_id)

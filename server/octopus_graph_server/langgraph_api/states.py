@@ -20,7 +20,7 @@ Select = Annotated[list[str] | None, Query(description="Fields to return, such a
 
 def routes(office: Deferred) -> APIRouter:  # noqa: C901 - one function for each endpoint
     """Makes the endpoints."""
-    api = router("LangGraph: state", office)
+    api = router("Threads", office)
 
     async def read(thread_id: str, place: dict[str, Any], subgraphs: bool, select: list[str] | None) -> Response:
         backend = office.backend

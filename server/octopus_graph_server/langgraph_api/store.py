@@ -24,7 +24,7 @@ __all__ = ["routes"]
 
 def routes(office: Deferred) -> APIRouter:
     """Makes the endpoints."""
-    api = router("LangGraph: store", office)
+    api = router("Store", office)
 
     async def ask(op: Op) -> Any:
         try:

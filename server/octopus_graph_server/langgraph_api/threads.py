@@ -24,7 +24,7 @@ __all__ = ["routes"]
 
 def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function for each endpoint
     """Makes the endpoints."""
-    api = router("LangGraph: threads", office)
+    api = router("Threads", office)
 
     @api.post("/threads", summary="Create a thread")
     async def create(body: schemas.ThreadCreate) -> Response:  # pyright: ignore[reportUnusedFunction]
