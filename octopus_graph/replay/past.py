@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMes
 from langgraph.checkpoint.base import CheckpointTuple  # pyright: ignore[reportMissingTypeStubs]
 
 from octopus_graph.state import Decision, Hop
-from octopus_graph.threads.reading import Saver, made_at, parent_id, upcoming
+from octopus_graph.threads.reading import Saver, light, made_at, parent_id, upcoming
 
 __all__ = ["Past", "PastStep", "read_past"]
 
@@ -69,7 +69,8 @@ def read_past(saver: Saver, thread: str) -> list[Past] | None:
     Returns:
         The requests; `None` if the thread is that of another kind of graph.
     """
-    found = list(saver.list({"configurable": {"thread_id": thread, "checkpoint_ns": ""}}))
+    listed = saver.list({"configurable": {"thread_id": thread, "checkpoint_ns": ""}})
+    found = [light(one, "messages", "request", "hops", "decision") for one in listed]
     if not any("decision" in one.checkpoint["channel_values"] for one in found):
         return None if found and not any(_is_ours(one) for one in found) else []
     whole: dict[str, list[Past]] = {}

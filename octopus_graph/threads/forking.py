@@ -12,7 +12,7 @@ from langgraph.checkpoint.base import (  # pyright: ignore[reportMissingTypeStub
 )
 
 from octopus_graph.errors import InputError, UnknownThreadError
-from octopus_graph.threads.reading import Saver, configurable, parent_id, snapshot, steps
+from octopus_graph.threads.reading import Saver, configurable, light, parent_id, snapshot, steps
 
 __all__ = ["before_request", "delete", "exists", "fork"]
 
@@ -50,7 +50,9 @@ def fork(
         raise InputError(f"There is a thread {target!r} already: fork into a new one.")
     tip_id = tip.checkpoint["id"]
     whole = tip_id == newest.checkpoint["id"] and not values
-    everything = list(saver.list({"configurable": {"thread_id": source}}))
+    everything = [
+        light(one)._replace(pending_writes=None) for one in saver.list({"configurable": {"thread_id": source}})
+    ]
     kept = _ancestry(everything, tip_id)
     versions = {(_space(one), one.checkpoint["id"]): one.checkpoint["channel_versions"] for one in everything}
     forked: RunnableConfig = {}
@@ -61,7 +63,11 @@ def fork(
         if root not in kept or (space and root == tip_id and not whole):
             continue
         at_tip = root == tip_id
-        copied = _with(saver, one, values or {}) if at_tip and not space else one
+        copied = next(iter(list(saver.list(one.config, limit=1))), None)
+        if copied is None:  # it has been deleted or has expired meanwhile
+            continue
+        if at_tip and not space:
+            copied = _with(saver, copied, values or {})
         config = _put(saver, copied, target, versions.get((space, parent_id(one) or ""), {}))
         if whole or not at_tip:
             _put_writes(saver, copied, config)

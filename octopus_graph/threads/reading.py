@@ -25,6 +25,7 @@ __all__ = [
     "Step",
     "Thread",
     "configurable",
+    "light",
     "list_threads",
     "made_at",
     "parent_id",
@@ -207,7 +208,8 @@ def steps(saver: Saver, thread: str, *, limit: int | None = None) -> list[Step]:
         UnknownThreadError: If there is no such thread.
     """
     wanted = None if limit is None else limit + 1  # one more: what the oldest shown did is told by its parent
-    found = list(saver.list({"configurable": {"thread_id": thread, "checkpoint_ns": ""}}, limit=wanted))
+    listed = saver.list({"configurable": {"thread_id": thread, "checkpoint_ns": ""}}, limit=wanted)
+    found = [light(one, "decision") for one in listed]
     if not found:
         raise UnknownThreadError(thread)
     by_id = {one.checkpoint["id"]: one for one in found}
@@ -217,6 +219,13 @@ def steps(saver: Saver, thread: str, *, limit: int | None = None) -> list[Step]:
 def parent_id(found: CheckpointTuple) -> str | None:
     """Returns the id of the checkpoint that one followed."""
     return configurable(found.parent_config).get("checkpoint_id") if found.parent_config else None
+
+
+def light(found: CheckpointTuple, *channels: str) -> CheckpointTuple:
+    """Returns a checkpoint with no other values than some, and what says what comes next: many fit into memory."""
+    values = found.checkpoint["channel_values"]
+    kept = {name: values[name] for name in values if name in (*channels, _START) or name.startswith(_BRANCH)}
+    return found._replace(checkpoint={**found.checkpoint, "channel_values": kept})
 
 
 def upcoming(found: CheckpointTuple) -> tuple[str, ...]:
