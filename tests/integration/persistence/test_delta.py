@@ -12,6 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
+from octopus_graph import threads as forks
 from octopus_graph.persistence import RedisSaver
 
 pytestmark = pytest.mark.integration
@@ -155,3 +156,16 @@ def test_a_gap_is_said(one: Any, saver: RedisSaver, caplog: pytest.LogCaptureFix
         client.unlink(f"{saver._prefix}:{{delta}}:c\t{third.checkpoint['id']}")
     saver.get_delta_channel_history(config=THREAD, channels=["rare"])
     assert "is gone" in caplog.text
+
+
+def test_a_fork_of_a_thread_can_be_rebuilt(saver: RedisSaver) -> None:
+    graph = compiled(saver)
+    for _ in range(2):
+        graph.invoke({"step": 0}, THREAD)
+    history = list(graph.get_state_history(THREAD))
+    past = history[5]
+    forks.fork(saver, "delta", "fork", checkpoint=past.config["configurable"]["checkpoint_id"])
+    forks.fork(saver, "delta", "whole")
+
+    assert values(graph, {"configurable": {"thread_id": "fork"}}) == [snapshot.values for snapshot in history[5:]]
+    assert values(graph, {"configurable": {"thread_id": "whole"}}) == [snapshot.values for snapshot in history]
