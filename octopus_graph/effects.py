@@ -165,7 +165,8 @@ class Invoke:
         """Gives a config under which a call that still runs in some thread ends soon after the block does."""
         stop = _Stop()
         try:
-            yield merge_configs(self.config, {"callbacks": [stop]})
+            # Ours last: merging fills each config up with what surrounds the call, and that must not win over ours.
+            yield merge_configs({"callbacks": [stop]}, self.config)
         finally:
             stop.asked = True
 

@@ -75,10 +75,13 @@ class Call:
     def headed(self, runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:
         """Sends the key along as a header, where the runnable is a chat model that can."""
         model: Any = runnable
+        headers: dict[str, str] = {}
         while isinstance(model, RunnableBindingBase):
-            model = model.bound  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            bound: Any = model
+            headers = {**bound.kwargs.get("extra_headers", {}), **headers}  # what is bound last would replace them
+            model = bound.bound
         if isinstance(model, BaseChatModel) and getattr(model, "_llm_type", "") in _TAKE_HEADERS:
-            return runnable.bind(extra_headers={HEADER: self.key})
+            return runnable.bind(extra_headers={**headers, HEADER: self.key})
         return runnable
 
 

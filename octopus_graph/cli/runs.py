@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -201,8 +201,7 @@ def _named(run: "Run", as_json: bool) -> None:
     err().print(f"On thread {printable(run.thread)}; see it with: octopus-graph runs show {run.id}", style="dim")
 
 
-def _table(found: "Iterable[Run]", as_json: bool) -> None:
-    found = list(found)
+def _table(found: "Sequence[Run]", as_json: bool) -> None:
     if as_json:
         emit([_described(run) for run in found])
         return

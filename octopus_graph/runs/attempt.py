@@ -1,7 +1,6 @@
 """One attempt at a run: from wherever its thread stands to the end, an interrupt or an error."""
 
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
@@ -18,17 +17,8 @@ __all__ = ["Outcome", "attempt", "hold_of"]
 _INTERRUPT = "__interrupt__"  # under which LangGraph's `invoke` returns the interrupts
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How an attempt ended.
-
-    Attributes:
-        output: What the graph returned.
-        question: The values of the interrupts it stopped at; `None` where it came to its end.
-    """
-
-    output: dict[str, Any]
-    question: list[Any] | None = None
+Outcome = tuple[Literal["done", "interrupted"], dict[str, bytes]]
+"""How an attempt ended, and what the queue keeps of it: the result, or the question to the human."""
 
 
 def hold_of(saver: RedisSaver, record: Record, keep: float) -> Hold:
@@ -64,7 +54,7 @@ async def attempt(graph: Any, saver: RedisSaver, run: str, record: Record, hold:
     if made.get("run_id") == run and made.get("resumes") == resumes:
         state = await walked.aget_state(config)
         if not state.tasks:  # it came to its end, and its worker did not live to say so
-            return Outcome(state.values)
+            return "done", {"result": values.dump(state.values)}
         given: Any = None
     elif "resume" in record:
         given = Command(resume=values.load(record["resume"]))
@@ -77,4 +67,6 @@ async def attempt(graph: Any, saver: RedisSaver, run: str, record: Record, hold:
     # sync: a step is on record before the next one begins, so that no node that has finished runs again.
     output: dict[str, Any] = await walked.ainvoke(given, config, context=context, durability="sync")
     interrupts = output.pop(_INTERRUPT, None)
-    return Outcome(output, [one.value for one in interrupts] if interrupts else None)
+    if interrupts:
+        return "interrupted", {"question": values.dump([one.value for one in interrupts])}
+    return "done", {"result": values.dump(output)}

@@ -1,7 +1,7 @@
 """The queue as seen by those who submit runs and look after them; sync and async from one implementation."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 from uuid import UUID, uuid4
@@ -163,11 +163,11 @@ class RunQueue:
         """As `result`."""
         return await arun(self._result(run_id))
 
-    def list(self, *, dead: bool = False, limit: int = 100) -> Iterable[Run]:
+    def list(self, *, dead: bool = False, limit: int = 100) -> Sequence[Run]:
         """Lists the newest runs, or those nobody tries any more."""
         return run(self._list(dead, limit))
 
-    async def alist(self, *, dead: bool = False, limit: int = 100) -> Iterable[Run]:
+    async def alist(self, *, dead: bool = False, limit: int = 100) -> Sequence[Run]:
         """As `list`."""
         return await arun(self._list(dead, limit))
 
@@ -243,7 +243,7 @@ class RunQueue:
             raise RunError(f"The run {run_id} has no result: it is {found['status'].decode()}.")
         return self._values.load(found["result"])
 
-    def _list(self, dead: bool, limit: int) -> Logic[Iterable[Run]]:
+    def _list(self, dead: bool, limit: int) -> Logic[Sequence[Run]]:
         found = yield from self._leases.some("dead" if dead else "all", limit)
         return [self._run(run_id, record) for run_id, record in found]
 

@@ -15,9 +15,8 @@ from uuid import uuid4
 from octopus_graph.effects import arun
 from octopus_graph.errors import ConfigurationError, InputError, OctopusError, StaleRunError, StoreError
 from octopus_graph.persistence import RedisSaver
-from octopus_graph.persistence.layout import Values
 from octopus_graph.persistence.leases import Record
-from octopus_graph.runs.attempt import attempt, hold_of
+from octopus_graph.runs.attempt import Outcome, attempt, hold_of
 from octopus_graph.runs.queue import KEEP, leases_of
 
 __all__ = ["RunWorker"]
@@ -36,7 +35,7 @@ class _Held:
     """A run this worker holds."""
 
     record: Record
-    walk: asyncio.Task[Any]
+    walk: asyncio.Task[Outcome]
     stopped: Literal["", "lost", "cancelled", "drained"] = ""
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -89,7 +88,6 @@ class RunWorker:
         self._graph = graph
         self._saver = saver
         self._leases = leases_of(saver, queue)
-        self._values = Values(saver.serde)
         self._concurrency = concurrency
         self._lease = lease
         self._attempts = attempts
@@ -177,10 +175,7 @@ class RunWorker:
             return await self._stopped(run, held)
         if (error := held.walk.exception()) is not None:
             return await self._failed(run, held, error)
-        outcome = held.walk.result()
-        if outcome.question is not None:
-            return await self._end(run, held, "interrupted", {"question": self._values.dump(outcome.question)})
-        return await self._end(run, held, "done", {"result": self._values.dump(outcome.output)})
+        return await self._end(run, held, *held.walk.result())
 
     async def _stopped(self, run: str, held: _Held) -> str:
         if held.stopped == "cancelled":

@@ -104,5 +104,7 @@ def test_chat_completions_get_the_key_as_a_header_and_other_runnables_as_they_ar
     for one in (model, model.bind(temperature=0)):
         bound: Any = call.headed(one)
         assert bound.kwargs["extra_headers"] == {HEADER: "k" * 64}
+    own: Any = call.headed(model.bind(extra_headers={"X-Tenant": "ada"}).bind(temperature=0))
+    assert own.kwargs["extra_headers"] == {"X-Tenant": "ada", HEADER: "k" * 64}
     plain = RunnableLambda(str.upper)
     assert call.headed(plain) is plain

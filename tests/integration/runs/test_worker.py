@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
 from octopus_graph import Expert, create_octopus_graph
 from octopus_graph.effects import arun
 from octopus_graph.errors import ConfigurationError, InputError, RunError
-from octopus_graph.persistence import RedisSaver
+from octopus_graph.persistence import RedisSaver, allow_list_serializer
 from octopus_graph.persistence.fencing import Hold
 from octopus_graph.runs import RunQueue, RunWorker
 from octopus_graph.state import OctopusContext
@@ -357,6 +358,45 @@ async def test_what_cannot_be_queued_is_refused(queue: RunQueue) -> None:
 def test_a_worker_of_impossible_numbers_is_refused(saver: RedisSaver) -> None:
     with pytest.raises(ConfigurationError, match="at least one run at a time"):
         RunWorker(None, saver, concurrency=0)
+
+
+async def test_a_graph_that_is_an_expert_has_its_own_keys_and_is_fenced_alike(
+    saver: RedisSaver, queue: RunQueue, working: Any
+) -> None:
+    inner = Asked(law=once(RuntimeError("fell over")))
+    outer = create_octopus_graph(
+        [Expert("general", "Asks others", inner.graph()), Asked().expert("history")],
+        scripted_router({"plan": ["general", "history"]}, experts=("general", "history")),
+    ).compile()
+    run = await queue.asubmit("t", "a plan")
+    async with working(outer):
+        assert (await queue.await_(run, LONG)).attempts == 2
+    assert inner.names == ["math", "law", "law", "history"]
+    assert len({key for _, key in inner.calls}) == 3
+    assert "" not in {key for _, key in inner.calls}
+    places = {
+        one.config["configurable"]["checkpoint_ns"] async for one in saver.alist({"configurable": {"thread_id": "t"}})
+    }
+    assert any(place.startswith("general:") for place in places)
+
+
+async def test_nothing_of_a_run_is_readable_where_checkpoints_are_encrypted(url: str, working: Any) -> None:
+    serde = EncryptedSerializer.from_pycryptodome_aes(allow_list_serializer(), key=b"0123456789abcdef")
+    asked = Asked(law=once(RuntimeError("fell over")))
+    async with RedisSaver(url, prefix=(prefix := f"test-{uuid4()}"), serde=serde) as saver:
+        queue, client = RunQueue(saver), saver.link.async_client()
+        run = await queue.asubmit("t", "a plan of secrets", context={"max_hops": 3})
+        worker = RunWorker(asked.graph(), saver, attempts=1)
+        task = asyncio.create_task(worker.run())
+        await queue.await_(run, LONG)
+        stored = [await client.dump(key) async for key in client.scan_iter(match=f"{prefix}*")]
+        assert len(stored) > 5
+        assert not [one for one in stored if b"of secrets" in one or b"math says" in one]
+        await queue.arequeue(run)
+        assert (await queue.await_(run, LONG)).status == "done"
+        worker.stop()
+        await task
+        assert (await queue.aresult(run))["request"] == "a plan of secrets"
 
 
 async def test_outside_of_durable_runs_there_are_no_keys() -> None:
