@@ -150,15 +150,15 @@ def list_threads(
         since: Only those written to since then.
         limit: The most of them.
     """
-    found = [_look(saver, name) for name in thread_ids(saver) if fnmatchcase(name, pattern)]
-    chosen = [
-        thread
-        for thread in found
-        if (status is None or thread.status == status)
-        and (since is None or (thread.updated is not None and thread.updated >= since))
-    ]
-    chosen.sort(key=lambda thread: (thread.updated.timestamp() if thread.updated else 0.0, thread.id), reverse=True)
-    return chosen[:limit]
+    chosen: list[tuple[float, str]] = []  # without their values: there may be many
+    for name in thread_ids(saver):
+        thread = _look(saver, name) if fnmatchcase(name, pattern) else None
+        if thread is None or (status is not None and thread.status != status):
+            continue
+        if since is None or (thread.updated is not None and thread.updated >= since):
+            chosen.append((thread.updated.timestamp() if thread.updated else 0.0, name))
+    chosen.sort(reverse=True)
+    return [thread for _, name in chosen[:limit] if (thread := _look(saver, name)) is not None]
 
 
 def show(saver: Saver, thread: str, checkpoint: str | None = None) -> Thread:
@@ -240,10 +240,12 @@ def made_at(found: CheckpointTuple) -> datetime:
     return datetime.fromisoformat(found.checkpoint["ts"])
 
 
-def _look(saver: Saver, name: str) -> Thread:
+def _look(saver: Saver, name: str) -> Thread | None:
     try:
         return _thread(name, snapshot(saver, name))
-    except (StoreError, UnknownThreadError) as error:  # one lost value must not hide the other threads
+    except UnknownThreadError:  # it has gone meanwhile, or is one of writes alone
+        return None
+    except StoreError as error:  # one lost value must not hide the other threads
         return Thread(name, "broken", trouble=str(error))
 
 
