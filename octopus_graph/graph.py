@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.graph import END, START, StateGraph  # pyright: ignore[reportMissingTypeStubs]
+from langgraph.pregel.protocol import PregelProtocol  # pyright: ignore[reportMissingTypeStubs]
 
 from octopus_graph.caching import GraphCache
 from octopus_graph.effects import LogicRunnable
@@ -67,13 +69,15 @@ def create_octopus_graph(
     nodes = Nodes(by_name, router, fallback, defaults, cache)
 
     builder = StateGraph(OctopusState, OctopusContext, input_schema=OctopusInput, output_schema=OctopusState)
-    logic: dict[str, tuple[str, LogicRunnable[OctopusState, Any], tuple[str, ...]]] = {
+    logic: dict[str, tuple[str, Runnable[OctopusState, Any], tuple[str, ...]]] = {
         ROUTE: ("route", LogicRunnable(ROUTE, nodes.route), (*by_name, FINISH)),
         FINISH: ("finish", LogicRunnable(FINISH, nodes.finish), ()),
     }
     for name, expert in by_name.items():
         answer = LogicRunnable(name, partial(nodes.answer, expert))
-        logic[name] = ("expert", answer, (*nodes.neighbours(expert), FINISH))
+        graph: Any = expert.runnable
+        node = _unfoldable(answer, graph) if isinstance(graph, PregelProtocol) else answer
+        logic[name] = ("expert", node, (*nodes.neighbours(expert), FINISH))
     for name, (kind, runnable, destinations) in logic.items():
         # Metadata travels with every streamed token: a client tells an expert's words from the run's answer by it.
         builder.add_node(  # pyright: ignore[reportUnknownMemberType]
@@ -82,6 +86,18 @@ def create_octopus_graph(
     builder.add_edge(START, ROUTE)
     builder.add_edge(FINISH, END)
     return builder
+
+
+def _unfoldable(logic: LogicRunnable[OctopusState, Any], graph: Any) -> RunnableLambda[OctopusState, Any]:
+    """Lets LangGraph see an expert that is a graph: it looks for sub-graphs in the variables of a node's function."""
+
+    def call(state: OctopusState) -> Any:
+        return logic.invoke(state) if graph else None
+
+    async def acall(state: OctopusState) -> Any:
+        return await logic.ainvoke(state) if graph else None
+
+    return RunnableLambda(call, afunc=acall, name=logic.name)
 
 
 def _by_name(experts: Sequence[Expert], router: OctopusRouter) -> dict[str, Expert]:

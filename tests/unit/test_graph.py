@@ -160,6 +160,22 @@ def test_the_drawing_shows_the_edges_there_are() -> None:
     assert {node["id"] for node in drawn.to_json()["nodes"]} >= {"route", "math", "law", "general", "finish"}
 
 
+def test_an_expert_that_is_a_graph_is_a_sub_graph_to_be_looked_into() -> None:
+    def say(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [AIMessage(f"sure: {interrupt('sure?')}")]}
+
+    inner: Any = StateGraph(MessagesState)
+    inner.add_node("say", say).add_edge(START, "say")
+    experts = [Expert("math", "Mathematics", inner.compile()), EchoExpert("law")]
+    graph: Any = create_octopus_graph(experts, scripted_router({"sum": "math"})).compile(InMemorySaver())
+    assert [name for name, _ in graph.get_subgraphs()] == ["math"]
+    assert "math:say" in graph.get_graph(xray=True).nodes
+    config: Any = {"configurable": {"thread_id": "1"}}
+    graph.invoke({"messages": [("user", "the sum?")]}, config)
+    assert graph.get_state(config, subgraphs=True).tasks[0].state.next == ("say",)
+    assert graph.invoke(Command(resume="yes"), config)["messages"][-1].text == "sure: yes"
+
+
 def test_nodes_say_what_they_are() -> None:
     metadata = {name: node.metadata for name, node in compiled().get_graph().nodes.items()}
 
