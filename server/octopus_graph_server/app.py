@@ -19,6 +19,7 @@ from octopus_graph.spec import BuiltGraph
 from octopus_graph_server import a2a, decide, health, langgraph_api, logs, mcp, openai_api, openapi, problems
 from octopus_graph_server.guard import OWN_PAGES, Guard
 from octopus_graph_server.metrics import Metrics
+from octopus_graph_server.openai_api.common import DECISION_HEADERS
 from octopus_graph_server.service import Graph, Opened, Runs, Service
 from octopus_graph_server.settings import ServerSettings
 
@@ -99,7 +100,7 @@ def create_app(
         allow_origin_regex=OWN_PAGES.pattern,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["content-location", "location", "x-request-id", "x-pagination-next", "x-octopus-run-id"],
+        expose_headers=["content-location", "location", "x-request-id", "x-pagination-next", *DECISION_HEADERS],
     )
     app.add_middleware(logs.RequestLog, metrics=metrics)
     return app

@@ -32,6 +32,11 @@ class Listener(BaseCallbackHandler):
         """The sum; `None` where a model did not report, for a part would be taken for the whole."""
         return None if self._silent else self._usage
 
+    @property
+    def ignore_chain(self) -> bool:
+        """True: nodes begin and end often, and say nothing here."""
+        return True
+
     def on_llm_end(self, response: LLMResult, **_: Any) -> None:
         """Hears the end of a call."""
         generation = response.generations[0][0] if response.generations and response.generations[0] else None

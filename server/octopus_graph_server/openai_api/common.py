@@ -16,8 +16,19 @@ from octopus_graph_server.problems import BadRequestError, NotFoundError
 from octopus_graph_server.running import Decided, Ended
 from octopus_graph_server.service import Service
 
-__all__ = ["OpenAIRoute", "decision_headers", "error_of", "expert_named", "frame", "streamed", "summary"]
+__all__ = [
+    "DECISION_HEADERS",
+    "OpenAIRoute",
+    "decision_headers",
+    "error_of",
+    "expert_named",
+    "frame",
+    "streamed",
+    "summary",
+]
 
+DECISION_HEADERS = tuple(f"x-octopus-{name}" for name in ("run-id", "expert", "confidence", "path", "cache"))
+"""Which a page in a browser may read too."""
 PING = 15
 """Seconds of silence after which proxies are told that the answer still comes."""
 
