@@ -153,7 +153,8 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
         assistant_id: str, namespace: str | None = None, recurse: Yes = False
     ) -> Response:
         await backend().assistant(assistant_id)
-        found = backend().graph.aget_subgraphs(namespace=namespace, recurse=recurse)
+        graph: Any = backend().graph
+        found = graph.aget_subgraphs(namespace=namespace, recurse=recurse)
         return Json({name: {"graph_id": name, **_schemas(one)} async for name, one in found})
 
     return api
@@ -171,7 +172,11 @@ def _where(body: schemas.AssistantSearch) -> tuple[dict[str, Any], Any]:
     if body.graph_id is not None:
         where["graph_id"] = body.graph_id
     part = (body.name or "").casefold()
-    return where, (lambda one: part in one["name"].casefold()) if part else None
+
+    def named(one: Document) -> bool:
+        return part in one["name"].casefold()
+
+    return where, named if part else None
 
 
 def _version(document: Document) -> Document:
@@ -185,8 +190,6 @@ def _shown(document: Document) -> dict[str, Any]:
 
 
 def _schemas(graph: Any) -> dict[str, Any]:
-    graph_: Graph = graph
-
     def written(make: Any) -> Any:
         try:
             return make()
@@ -194,11 +197,11 @@ def _schemas(graph: Any) -> dict[str, Any]:
             return None
 
     return {
-        "input_schema": written(graph_.get_input_jsonschema),
-        "output_schema": written(graph_.get_output_jsonschema),
-        "state_schema": written(lambda: _state_schema(graph_)),
-        "config_schema": written(graph_.get_config_jsonschema),
-        "context_schema": written(graph_.get_context_jsonschema),
+        "input_schema": written(graph.get_input_jsonschema),
+        "output_schema": written(graph.get_output_jsonschema),
+        "state_schema": written(lambda: _state_schema(graph)),
+        "config_schema": written(graph.get_config_jsonschema),
+        "context_schema": written(graph.get_context_jsonschema),
     }
 
 

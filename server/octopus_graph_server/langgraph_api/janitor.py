@@ -112,7 +112,7 @@ class Janitor:
         thread = await backend.threads.get(thread_id)
         if thread is None or await backend.line.waiting(thread_id):
             return
-        if (thread["ttl"] or {}).get("strategy") == "keep_latest":
+        if thread["ttl"] and thread["ttl"]["strategy"] == "keep_latest":
             await backend.saver.aprune([thread_id], strategy="keep_latest")
             await backend.threads.change(thread_id, lambda found: {**found, "expires_at": None})
         else:

@@ -41,7 +41,7 @@ def routes() -> APIRouter:
             }
         )
 
-    @api.api_route("/runs/crons", methods=["POST"], status_code=501, summary="Scheduled runs: not built")
+    @api.api_route("/runs/crons", methods=["POST"], include_in_schema=False)
     @api.api_route("/runs/crons/{rest:path}", methods=["GET", "POST", "PATCH", "DELETE"], include_in_schema=False)
     @api.api_route("/threads/{thread_id}/runs/crons", methods=["POST"], include_in_schema=False)
     async def crons(thread_id: str = "", rest: str = "") -> Response:  # pyright: ignore[reportUnusedFunction]

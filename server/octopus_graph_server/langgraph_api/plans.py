@@ -103,7 +103,8 @@ def command_of(command: schemas.Command, graph: Graph) -> Command[Any]:
     Raises:
         UnprocessableError: If it names a node that is not there, or is none.
     """
-    listed = cast(list[Any], command.goto if isinstance(command.goto, list) else [command.goto])
+    given: Any = command.goto
+    listed = cast(list[Any], given) if isinstance(given, list) else [given]
     goto: list[str | Send] = []
     for one in listed:
         match one:
@@ -130,10 +131,11 @@ def _input_of(service: Service, graph: Graph, request: schemas.RunCreate) -> Any
     if request.command is not None:
         _check_texts(service, request.command.model_dump())
         return command_of(request.command, graph)
-    if request.input is not None and not isinstance(request.input, Mapping):
+    given: Any = request.input
+    if given is not None and not isinstance(given, dict):
         raise UnprocessableError('The input is an object, such as {"messages": [{"role": "user", "content": "…"}]}.')
-    _check_texts(service, request.input)
-    return request.input
+    _check_texts(service, given)
+    return cast("dict[str, Any] | None", given)
 
 
 def _check_texts(service: Service, value: Any) -> None:
@@ -155,14 +157,16 @@ def _known_nodes(graph: Graph, nodes: str | list[str]) -> str | list[str]:
     return nodes
 
 
-def _context_of(graph: Graph, standing: Any, given: dict[str, Any] | None, configurable: Mapping[str, Any]) -> Any:
+def _context_of(
+    graph: Graph, standing: dict[str, Any] | None, given: dict[str, Any] | None, configurable: Mapping[str, Any]
+) -> Any:
     schema: Any = graph.context_schema
     if schema is None:
         return {**(standing or {}), **(given or {})} or None
     known = set((graph.get_context_jsonschema() or {}).get("properties", {}))
     # Clients from before there was a context, Studio among them, set its fields under `configurable`.
     older = {name: value for name, value in configurable.items() if name in known}
-    context = {**(standing or {}), **older, **(given or {})}
+    context: dict[str, Any] = {**(standing or {}), **older, **(given or {})}
     if not context:
         return None
     if isinstance(schema, type) and issubclass(schema, BaseModel):

@@ -11,7 +11,7 @@ comes back names the last `seq` it knows and hears what follows.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -128,8 +128,9 @@ class Translator:
                 for said in self._blocks.of(tuple(space), node, chunk):
                     yield self._said("messages", space, said, node)
             case "custom":
-                name = data.get("name") if isinstance(data, dict) else None
-                yield self._said("custom", space, {"payload": data, **({"name": name} if name else {})})
+                named = cast(dict[str, Any], data) if isinstance(data, dict) else {}
+                name = {"name": str(named["name"])} if named.get("name") else {}
+                yield self._said("custom", space, {"payload": data, **name})
             case "checkpoints":
                 yield self._said("checkpoints", space, _checkpoint(data))
             case "tasks":
@@ -188,6 +189,8 @@ class Translator:
 
 
 def _checkpoint(data: dict[str, Any]) -> dict[str, Any]:
-    here, before, about = data["checkpoint"] or {}, data["parent_checkpoint"] or {}, data["metadata"] or {}
+    here: dict[str, Any] = data["checkpoint"] or {}
+    before: dict[str, Any] = data["parent_checkpoint"] or {}
+    about: dict[str, Any] = data["metadata"] or {}
     known = {"id": here.get("checkpoint_id"), "parent_id": before.get("checkpoint_id")}
     return {**{key: one for key, one in known.items() if one}, "step": about.get("step"), "source": about.get("source")}

@@ -50,7 +50,6 @@ class Going:
     temporary: bool
     stop: str | None = None
     error: dict[str, Any] | None = None
-    interrupts: list[Any] = field(default_factory=list[Any])
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
 
@@ -235,8 +234,6 @@ class Runner:
             going.error = failure_of(error)
             log().warning("run failed", run_id=going.run_id, error=type(error).__name__)
             return "error"
-        values = going.plan.values
-        going.interrupts = list(values.get("__interrupt__", ())) if isinstance(values, dict) else []
         return "success"
 
     async def _wait_for_turn(self, going: Going) -> None:

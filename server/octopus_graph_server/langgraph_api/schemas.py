@@ -43,6 +43,7 @@ Mode = Literal[
     "custom",
 ]
 Limit = Annotated[int, Field(ge=1, le=1000)]
+Minutes = Annotated[float, Field(gt=0, le=10**8, description="Minutes")]
 Offset = Annotated[int, Field(ge=0, le=10**9)]
 
 
@@ -124,7 +125,7 @@ class Latest(Body):
 class Ttl(Body):
     """How long a thread lives."""
 
-    ttl: float = Field(gt=0, le=10**8, description="Minutes")
+    ttl: Minutes
     strategy: Literal["delete", "keep_latest"] = "delete"
 
 
@@ -157,14 +158,14 @@ class ThreadCreate(Body):
     metadata: Fields | None = None
     if_exists: OnConflict | None = None
     supersteps: list[Superstep] | None = None
-    ttl: Ttl | float | None = None
+    ttl: Ttl | Minutes | None = None
 
 
 class ThreadPatch(Body):
     """What changes of a thread."""
 
     metadata: Fields | None = None
-    ttl: Ttl | float | None = None
+    ttl: Ttl | Minutes | None = None
 
 
 class ThreadSearch(Body):
@@ -266,7 +267,7 @@ class ItemPut(Body):
     key: Text
     value: Fields
     index: Literal[False] | list[str] | None = None
-    ttl: float | None = Field(default=None, gt=0, description="Minutes")
+    ttl: Minutes | None = None
 
 
 class ItemDelete(Body):

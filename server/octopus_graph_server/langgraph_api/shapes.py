@@ -96,11 +96,10 @@ def iso(seconds: float | None) -> str | None:
 
 def interrupt_of(interrupt: Any) -> dict[str, Any]:
     """Writes an interrupt."""
-    known: dict[str, Any] = (
-        interrupt
-        if isinstance(interrupt, dict)
-        else {name: getattr(interrupt, name, None) for name in ("id", "value", "response_schema")}
-    )
+    if isinstance(interrupt, dict):
+        known = cast(dict[str, Any], interrupt)
+    else:
+        known = {name: getattr(interrupt, name, None) for name in ("id", "value", "response_schema")}
     return {name: one for name, one in known.items() if name in ("id", "value") or one is not None}
 
 
@@ -143,14 +142,14 @@ def state_of(snapshot: StateSnapshot) -> dict[str, Any]:
 
 
 def _task_of(task: Any) -> dict[str, Any]:
-    below = task.state
+    below: Any = task.state
     return {
         "id": task.id,
         "name": task.name,
         "path": task.path,
         "error": None if task.error is None else type(task.error).__name__,
         "interrupts": [interrupt_of(one) for one in task.interrupts],
-        "checkpoint": below.get("configurable") if isinstance(below, dict) else None,
+        "checkpoint": cast(dict[str, Any], below).get("configurable") if isinstance(below, dict) else None,
         "state": state_of(below) if isinstance(below, StateSnapshot) else None,
         "result": task.result,
     }

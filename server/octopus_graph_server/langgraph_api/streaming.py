@@ -65,7 +65,7 @@ def _named(mode: str, data: Any, wanted: frozenset[str], partial: dict[str, Base
         case "messages" if "messages-tuple" in wanted:
             return [("messages", data)]
         case "messages" if "messages" in wanted:
-            return _whole_messages(*data, partial)
+            return _whole_messages(data[0], data[1], partial)
         case "debug" if mode in wanted:
             kind = data["type"]
             payload = _checkpoint(data["payload"]) if kind == "checkpoint" else data["payload"]
@@ -94,13 +94,12 @@ def _whole_messages(message: BaseMessage, metadata: dict[str, Any], partial: dic
 
 
 def _checkpoint(payload: dict[str, Any]) -> dict[str, Any]:
-    tasks = [
-        {
-            **{key: one for key, one in task.items() if key != "state"},
-            "checkpoint": (task.get("state") or {}).get("configurable"),
-        }
-        for task in payload["tasks"]
-    ]
+    tasks: list[dict[str, Any]] = []
+    for task in payload["tasks"]:
+        below: dict[str, Any] = task.get("state") or {}
+        tasks.append(
+            {**{key: one for key, one in task.items() if key != "state"}, "checkpoint": below.get("configurable")}
+        )
     return {
         **payload,
         "checkpoint": checkpoint_of(payload["config"]),
@@ -116,7 +115,8 @@ def _modes(plan: Plan) -> list[Any]:
 
 
 async def _chunks(graph: Graph, plan: Plan) -> AsyncGenerator[Chunk]:
-    streamed: Any = graph.astream(
+    source: Any = graph
+    streamed = source.astream(
         plan.input,
         plan.config,
         context=plan.context,
@@ -130,7 +130,8 @@ async def _chunks(graph: Graph, plan: Plan) -> AsyncGenerator[Chunk]:
 
 
 async def _all_events(graph: Graph, plan: Plan) -> AsyncGenerator[Chunk]:
-    streamed: Any = graph.astream_events(
+    source: Any = graph
+    streamed = source.astream_events(
         plan.input,
         plan.config,
         version="v2",

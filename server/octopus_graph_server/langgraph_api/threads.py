@@ -1,7 +1,7 @@
 """Threads: made, found, changed, copied, cut down, deleted. What they hold lies with their checkpoints."""
 
 import time
-from typing import Any
+from typing import Any, cast
 
 from fastapi import APIRouter, Request
 from langchain_core.utils.uuid import uuid7
@@ -125,7 +125,7 @@ async def _delete(office: Deferred, thread_id: str) -> None:
 async def _write(backend: Backend, thread_id: str, supersteps: list[schemas.Superstep]) -> None:
     steps = [
         [
-            StateUpdate(command_of(one.command, backend.graph) if one.command else one.values, one.as_node)
+            StateUpdate(cast(Any, command_of(one.command, backend.graph) if one.command else one.values), one.as_node)
             for one in step.updates
         ]
         for step in supersteps
@@ -181,10 +181,24 @@ def _at(value: Any, path: str) -> Any:
     """Follows a path such as `values.messages[-1].content`."""
     for part in path.replace("[", ".").replace("]", "").split("."):
         try:
-            value = value[int(part)] if isinstance(value, list) else getattr(value, "get", value.__getattribute__)(part)
-        except (AttributeError, IndexError, ValueError, TypeError):
+            if isinstance(value, list):
+                value = cast(list[Any], value)[int(part)]
+            else:
+                value = cast(dict[str, Any], value)[part] if isinstance(value, dict) else getattr(value, _public(part))
+        except (AttributeError, IndexError, KeyError, ValueError):
             return None
     return value
+
+
+def _public(name: str) -> str:
+    """Lets only fields of a message be read.
+
+    Raises:
+        AttributeError: If the name is no such field.
+    """
+    if name not in ("content", "type", "id", "name", "tool_calls"):
+        raise AttributeError(name)
+    return name
 
 
 async def _shown(backend: Backend, document: Document, values: bool = True) -> dict[str, Any]:

@@ -70,18 +70,19 @@ class Webhooks:
                 "error": error,
             }
         )
+        said = ""
         for attempt in range(ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(0.5 * 4 ** (attempt - 1))
             try:
                 status = await self._post(url, run["run_id"], body)
             except (httpx.HTTPError, UnprocessableError) as failed:
                 said = type(failed).__name__
-            else:
-                if status < 500:
-                    log().info("webhook", run_id=run["run_id"], status=status)
-                    return
-                said = str(status)
-            if attempt + 1 < ATTEMPTS:
-                await asyncio.sleep(0.5 * 4**attempt)
+                continue
+            if status < 500:
+                log().info("webhook", run_id=run["run_id"], status=status)
+                return
+            said = str(status)
         log().warning("webhook not delivered", run_id=run["run_id"], error=said)
 
     async def _post(self, url: str, message: str, body: bytes) -> int:
