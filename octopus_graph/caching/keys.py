@@ -57,7 +57,7 @@ def decision_digest(
 def answer_digest(expert: Expert, query: str, chat: Sequence[AnyMessage], config: RunnableConfig | None) -> str:
     """Names an answer; the arguments are those of `Expert.ask`."""
     messages = [[message.type, message.content] for message in chat]
-    return digest("answer", _asked(expert, config), query, _text(messages))
+    return digest("answer", _release(), _asked(expert, config), query, _text(messages))
 
 
 def space_digest(expert: Expert, revision: str, config: RunnableConfig | None) -> str:

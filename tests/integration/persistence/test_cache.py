@@ -401,7 +401,8 @@ def test_counters_of_all_processes_add_up(url: str, prefix: str) -> None:
 
 
 def test_wrong_settings_are_refused() -> None:
-    for wrong in ({"ttl": 0}, {"jitter": 1.0}, {"lease": 0}):
+    settings: list[dict[str, Any]] = [{"ttl": 0}, {"jitter": 1.0}, {"lease": 0}]
+    for wrong in settings:
         with pytest.raises(ConfigurationError, match="needs a ttl and a lease"):
             RedisCache("redis://host", **wrong)
     with pytest.raises(ConfigurationError, match="Redis URL begins with"):

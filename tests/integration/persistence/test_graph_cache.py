@@ -162,7 +162,8 @@ async def test_answers_are_kept_of_the_experts_that_are_named(store: RedisCache,
 async def test_another_version_system_prompt_or_option_is_another_answer(store: RedisCache, ask: Ask) -> None:
     law = Counted()
     cache = GraphCache(store, answers=["law"])
-    for fields in ({}, {"version": "2"}, {"system_prompt": "Be brief."}):
+    changes: list[dict[str, Any]] = [{}, {"version": "2"}, {"system_prompt": "Be brief."}]
+    for fields in changes:
         await ask(graph_of(cache, Expert("law", "Law", law, **fields)), "May I sue?")
     config = with_options({}, ModelOptions(temperature=0.5))
     await ask(graph_of(cache, Expert("law", "Law", law)), "May I sue?", config=config)
@@ -311,6 +312,12 @@ def test_names_are_checked_when_the_graph_is_built(store: RedisCache) -> None:
         graph_of(GraphCache(store, answers=["law"]), Expert("law", "Law", len, takes="state"))
     with pytest.raises(ConfigurationError, match="makes no vectors"):
         graph_of(GraphCache(store, answers=["law"], semantic=0.9))
-    for wrong in ({"decisions": 0}, {"answer_ttl": -1.0}, {"semantic": 1.5, "answers": ["law"]}, {"semantic": 0.9}):
+    settings: list[dict[str, Any]] = [
+        {"decisions": 0},
+        {"answer_ttl": -1.0},
+        {"semantic": 1.5, "answers": ["law"]},
+        {"semantic": 0.9},
+    ]
+    for wrong in settings:
         with pytest.raises(ConfigurationError):
             GraphCache(store, **wrong)
