@@ -11,7 +11,7 @@ what it is asked.
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -77,7 +77,7 @@ class Call:
         model: Any = runnable
         headers: dict[str, str] = {}
         while isinstance(model, RunnableBindingBase):
-            bound: Any = model
+            bound = cast(Any, model)
             headers = {**bound.kwargs.get("extra_headers", {}), **headers}  # what is bound last would replace them
             model = bound.bound
         if isinstance(model, BaseChatModel) and getattr(model, "_llm_type", "") in _TAKE_HEADERS:

@@ -374,10 +374,8 @@ async def test_a_graph_that_is_an_expert_has_its_own_keys_and_is_fenced_alike(
     assert inner.names == ["math", "law", "law", "history"]
     assert len({key for _, key in inner.calls}) == 3
     assert "" not in {key for _, key in inner.calls}
-    places = {
-        one.config["configurable"]["checkpoint_ns"] async for one in saver.alist({"configurable": {"thread_id": "t"}})
-    }
-    assert any(place.startswith("general:") for place in places)
+    kept: list[Any] = [one.config async for one in saver.alist({"configurable": {"thread_id": "t"}})]
+    assert any(one["configurable"]["checkpoint_ns"].startswith("general:") for one in kept)
 
 
 async def test_nothing_of_a_run_is_readable_where_checkpoints_are_encrypted(url: str, working: Any) -> None:
