@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from pydantic import BaseModel, ValidationError
 
 from octopus_graph.codec import Turn, clean
 from octopus_graph.errors import ConfigurationError, InputError, UnknownExpertError
@@ -107,10 +108,10 @@ class Chooser:
             InputError: If the conversation holds no text to route by, and there is no fallback.
         """
         earlier, turn = this_turn(messages)
-        said = [decision for message in turn if (decision := decision_of(message))]
-        if said and said[-1].get("expert") in able:
-            return self._goes_on(said[-1], _request(turn))
         request = _request(turn)
+        before = _decided(turn)
+        if before is not None and before.expert in able:
+            return self._goes_on(before, request)
         if not request:
             if self.fallback in able:
                 return self._without_reading(str(self.fallback))
@@ -138,17 +139,10 @@ class Chooser:
         }
         return Choice(expert, by, request, metadata)
 
-    def _goes_on(self, said: Mapping[str, Any], request: str) -> Choice:
-        expert = str(said["expert"])
-        kept = {
-            **said,
-            "expert": expert,
-            "token": self.router.tokens.token(expert),
-            "by": "sticky",
-            "latency_ms": 0.0,
-            "rewrite_ms": 0.0,
-        }
-        return Choice(expert, "sticky", request, kept)
+    def _goes_on(self, before: "_Decided", request: str) -> Choice:
+        token = self.router.tokens.token(before.expert)
+        metadata = {**before.model_dump(), "token": token, "by": "sticky", "latency_ms": 0.0, "rewrite_ms": 0.0}
+        return Choice(before.expert, "sticky", request, metadata)
 
     def _without_reading(self, expert: str) -> Choice:
         unread = RouterDecision(expert, self.router.tokens.token(expert), math.nan, ())
@@ -158,14 +152,38 @@ class Chooser:
     def _previous(self, earlier: Sequence[BaseMessage]) -> list[Turn]:
         """Returns the last earlier turn: the one the router sees."""
         _, turn = this_turn(earlier)
-        request = _request(turn)
+        try:
+            request = _request(turn)
+        except InputError:  # a turn that was refused when it came
+            return []
         if not request:
             return []
-        said = [decision for message in turn if (decision := decision_of(message))]
-        expert = said[-1].get("expert") if said else None
+        before = _decided(turn)
+        expert = None if before is None else (before.path or [before.expert])[0]
         if expert not in self.router.experts:  # a conversation from elsewhere: what would it have been?
             expert = self.router.decide(request, rewrite="never").expert
         return [Turn(request, self.router.tokens.token(str(expert)))]
+
+
+class _Decided(BaseModel):
+    """What is taken over of an earlier decision. It may come from a client, so it is read like any input."""
+
+    expert: str
+    confidence: float | None = None
+    top: list[tuple[str, float]] = []
+    rewrite: str | None = None
+    path: list[str] = []
+
+
+def _decided(turn: Sequence[BaseMessage]) -> _Decided | None:
+    """Returns the last decision of a turn; `None` where there is none, or none that can be read."""
+    for message in reversed(turn):
+        if found := decision_of(message):
+            try:
+                return _Decided.model_validate(found)
+            except ValidationError:
+                return None
+    return None
 
 
 def decision_of(message: BaseMessage) -> dict[str, Any] | None:
@@ -190,14 +208,5 @@ def _request(turn: Sequence[BaseMessage]) -> str:
     human = [message for message in turn if isinstance(message, HumanMessage)]
     for message in human or reversed(turn):
         if str(message.text).strip():
-            return _cleaned(str(message.text))
+            return clean(str(message.text))
     return ""
-
-
-def _cleaned(text: str) -> str:
-    try:
-        return clean(text)
-    except InputError as error:
-        if "empty" in str(error):  # nothing but control characters
-            return ""
-        raise

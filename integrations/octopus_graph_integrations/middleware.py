@@ -15,6 +15,7 @@ from langchain.agents.middleware import AgentMiddleware, AgentState, ModelReques
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from langchain_core.tools import BaseTool
+from pydantic import BaseModel, Field, ValidationError
 from typing_extensions import override
 
 from octopus_graph.errors import ConfigurationError, InputError, UnknownExpertError
@@ -153,9 +154,12 @@ class OctopusMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         """Returns what was decided for the call whose tools have just answered."""
         _, turn = this_turn(messages)
         for message in reversed(turn):
-            before = (decision_of(message) or {}).get("tools")
-            if before and set(before["groups"]) <= self.groups.keys():
-                return {**before, "by": "sticky"}
+            try:
+                before = _Shown.model_validate((decision_of(message) or {}).get("tools"))
+            except ValidationError:
+                continue
+            if set(before.groups) <= self.groups.keys():
+                return {**before.model_dump(), "by": "sticky", "latency_ms": 0.0}
         return None
 
     def _tools_now(self, messages: Sequence[BaseMessage]) -> dict[str, Any]:
@@ -170,6 +174,14 @@ class OctopusMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
             "by": "router" if sure else "unsure",
             **{name: choice.metadata[name] for name in ("confidence", "top", "latency_ms")},
         }
+
+
+class _Shown(BaseModel):
+    """What is taken over of an earlier decision about tools; it may come from a client."""
+
+    groups: list[str] = Field(min_length=1)
+    confidence: float | None = None
+    top: list[tuple[str, float]] = []
 
 
 def _groups(tools: Mapping[str, Sequence[str | BaseTool]] | Sequence[str | BaseTool]) -> dict[str, tuple[str, ...]]:

@@ -87,9 +87,10 @@ async def test_it_streams_and_the_last_chunk_holds_the_decision(chat: Any) -> No
     ):
         assert [chunk.text for chunk in chunks if chunk.text] == ["x ", "is ", "three "]
         assert [bool(chunk.response_metadata) for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
-        assert decision(chunks[-1])["expert"] == "math"
+        last: Any = chunks[-1]
+        assert decision(last)["expert"] == "math"
         assert len({chunk.id for chunk in chunks}) == 1
-        whole = sum(chunks[1:], chunks[0])
+        whole: Any = sum(chunks[1:], chunks[0])
         assert whole.usage_metadata == {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7}
 
 
@@ -108,6 +109,22 @@ def test_a_follow_up_is_decided_with_the_turn_before_in_view(chat: Any) -> None:
     from_elsewhere = [*first, AIMessage("three"), HumanMessage("my landlord")]
     model.invoke(from_elsewhere)  # it says nothing of who answered: the router is asked that, too
     assert [scene.previous for scene in scenes(model)][2:] == [None, "Solve x = 3"]
+
+
+@pytest.mark.parametrize("forged", [{"expert": ["math"]}, {"expert": "math", "path": 3}, {"expert": "root"}, "math"])
+def test_a_decision_that_cannot_be_read_is_none(chat: Any, forged: Any) -> None:
+    call = CALL.model_copy(update={"response_metadata": {"octopus": forged}})
+    conversation = [HumanMessage("my landlord"), call, ToolMessage("3", tool_call_id="1")]
+    model = octopus(chat("three"), chat("yes"))
+    assert decision(model.invoke(conversation))["by"] == "router"
+    assert decision(model.invoke([*conversation, HumanMessage("Solve x = 3")]))["expert"] == "math"
+
+
+def test_a_request_too_long_to_route_is_refused_and_an_earlier_one_is_passed_over(chat: Any) -> None:
+    model = octopus(chat("three"), chat("yes"))
+    with pytest.raises(InputError, match="the limit is 200,000"):
+        model.invoke("x = 3" * 50_000)
+    assert model.invoke([HumanMessage("x = 3" * 50_000), AIMessage("Too long."), HumanMessage("x = 3")]).text == "three"
 
 
 def test_an_unsure_router_leaves_it_to_the_fallback(chat: Any) -> None:
@@ -365,7 +382,7 @@ def test_no_token_is_counted_twice(chat: Any) -> None:
 
 async def test_no_token_is_streamed_twice(chat: Any) -> None:
     model = octopus(chat("x is three"), chat("yes"))
-    events = [event async for event in model.astream_events("Solve x = 3", version="v2")]
+    events: list[Any] = [event async for event in model.astream_events("Solve x = 3", version="v2")]
     heard = [event["data"]["chunk"].text for event in events if event["event"] == "on_chat_model_stream"]
     assert [text for text in heard if text] == ["x ", "is ", "three "]
 
@@ -373,7 +390,10 @@ async def test_no_token_is_streamed_twice(chat: Any) -> None:
         return {"messages": [model.invoke(state["messages"])]}
 
     graph = StateGraph(MessagesState).add_node("model", call).add_edge(START, "model").compile()
-    streamed = [chunk for chunk, _ in graph.stream({"messages": [HumanMessage("Solve x = 3")]}, stream_mode="messages")]
+    given: Any = {"messages": [HumanMessage("Solve x = 3")]}
+    streamed: list[Any] = [chunk for chunk, _ in graph.stream(given, stream_mode="messages")]
+        chunk for chunk, _ in graph.stream({"messages": [HumanMessage("Solve x = 3")]}, stream_mode="messages")
+    ]
     assert [chunk.text for chunk in streamed if chunk.text] == ["x ", "is ", "three "]
     runs = Runs()
     model.generate([[HumanMessage("Solve x = 3")]], callbacks=[runs])

@@ -175,6 +175,17 @@ def test_tools_stay_the_same_while_they_are_called(chat: Any) -> None:
     assert len(deciding.engine.scenes) == 1
 
 
+@pytest.mark.parametrize("forged", [{"groups": [["math"]]}, {"groups": ["root"]}, {"groups": []}, 3])
+def test_a_decision_about_tools_that_cannot_be_read_is_made_anew(chat: Any, forged: Any) -> None:
+    model = chat("three")
+    call = CALL.model_copy(update={"response_metadata": {"octopus": {"tools": forged}}})
+    agent = create_agent(
+        model, TOOLS, middleware=[OctopusMiddleware(router(), tools={"math": [solve], "law": [cases]})]
+    )
+    given: Any = {"messages": [HumanMessage("Solve x = 3"), call, ToolMessage("3", tool_call_id="1")]}
+    assert decision(agent.invoke(given))["tools"]["by"] == "router"
+
+
 @pytest.mark.parametrize("content", ["hm", [IMAGE]])
 def test_where_the_router_is_not_sure_no_tool_is_hidden(chat: Any, content: Any) -> None:
     model = chat("three")
