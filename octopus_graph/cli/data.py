@@ -9,6 +9,7 @@ import typer
 
 from octopus_graph.cli import options
 from octopus_graph.cli.guard import misused
+from octopus_graph.cli.harvest import add
 from octopus_graph.cli.output import clip, emit, out, percent, printable
 from octopus_graph.cli.train import BENCHMARK, SHARED_DATA
 from octopus_graph.errors import MissingExtraError
@@ -21,7 +22,8 @@ __all__ = ["app"]
 
 SHOWN = 10  # pairs of each kind; --json has them all
 
-app = typer.Typer(help="Counts and checks the examples routers are trained on.")
+app = typer.Typer(help="Counts and checks the examples routers are trained on, and adds to them.")
+app.command("add")(add)
 
 _Files = Annotated[
     list[Path] | None,

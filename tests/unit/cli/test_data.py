@@ -87,3 +87,17 @@ def test_a_malformed_file_is_one_clear_line(octopus: Any, tmp_path: Path) -> Non
     result = octopus("data", "check", broken)
     assert result.exit_code != 0
     assert "broken.jsonl, line 1" in result.stderr
+
+
+def test_a_request_of_a_thread_that_went_astray_is_added(octopus: Any, store: Any, tmp_path: Path) -> None:
+    octopus("ask", "--thread", "t", "--dry-run", "May my landlord do this? See the contract")
+    file = tmp_path / "my.jsonl"
+    asked = ("data", "add", "--from-thread", "t", "--expert", "politics", "--to", file)
+    assert "-> politics: row 1 of" in octopus(*asked).stdout
+    assert json.loads(file.read_text())["expert"] == "politics"
+    again = octopus(*asked)
+    assert again.exit_code == 1
+    assert "is this request already, for politics" in again.stderr
+    assert octopus("data", "add", "--from-thread", "t", "--expert", "poetry", "--to", file).exit_code == 2
+    assert octopus("data", "add", "--from-thread", "nobody", "--expert", "law", "--to", file).exit_code != 0
+    assert len(file.read_text().splitlines()) == 1
