@@ -3,6 +3,7 @@
 {"event": "request", "method", "route", "status", "ms", "request_id", "run_id", "expert", …}
 """
 
+import asyncio
 import logging
 import re
 import sys
@@ -10,6 +11,7 @@ import time
 import traceback
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -100,6 +102,14 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, tagged)
+        except asyncio.CancelledError:  # the server ends, and this request took too long
+            known.error = "cancelled"
+            if not status:
+                error = problems.UnavailableError(
+                    "This server is shutting down: ask again.", headers={"retry-after": "1"}
+                )
+                await problems.answer(error, scope["path"], known.request_id)(scope, receive, tagged)
+            raise
         except Exception as error:  # noqa: BLE001 - the last stop
             known.error = _where(error)
             if not status:
@@ -134,5 +144,5 @@ def _write(method: str, route: str, known: Trace, status: int, seconds: float) -
 def _where(error: BaseException) -> str:
     """Names an error by type and place. Its text is left out: it may quote what was asked."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"

@@ -3,6 +3,8 @@
 Keys, tags and error bodies are the same everywhere, because the layers before the endpoints make them.
 """
 
+import json
+from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 
 from octopus_graph_server.guard import OPEN_PATHS
 from octopus_graph_server.problems import OPENAI, RefusedError, body
+from octopus_graph_server.words import BODIES, ENDPOINTS, FIELDS
 
 __all__ = ["document"]
 
@@ -18,6 +21,7 @@ ERRORS = {
     401: "The API key is missing or wrong",
     403: "The page or host name the request comes by may not ask",
     404: "What is asked for is not there",
+    409: "What is asked for does not go with what is there",
     413: "The body or its text is too long",
     422: "The request can be read, but makes no sense",
     429: "As many runs go on as the server allows; `Retry-After` says when to try again",
@@ -33,7 +37,7 @@ TAGS = {
     "Health": "For probes and Prometheus.",
     "Decisions": "Which expert a request is for, without asking one.",
     "OpenAI": "The OpenAI API: any OpenAI client works.",
-    "Assistants": "LangGraph API: the graph, its shape and its schemas.",
+    "Assistants": "LangGraph API: the graph under settings of its own, its shape and its schemas.",
     "Threads": "LangGraph API: conversations that are kept.",
     "Runs": "LangGraph API: the graph asked, on a thread or without one.",
     "Store": "LangGraph API: what is remembered across threads.",
@@ -105,11 +109,18 @@ def document(app: FastAPI) -> dict[str, Any]:
         "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same, in another place"},
     }
     found["security"] = [{"bearer": []}, {"apiKey": []}, {}]  # {}: on loopback there may be no key
+    # What the LangGraph API answers was written down while it did: tests/integration/server/recording.py
+    answers = json.loads((files("octopus_graph_server") / "answers.json").read_text(encoding="utf-8"))
     used: set[str] = set()
     for path, operations in found["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             used.update(operation.get("tags", ()))
             _complete(path, operation)
+            _explain(f"{method.upper()} {path}", operation, answers)
+    for schema in schemas.values():
+        for name, field in schema.get("properties", {}).items():
+            if name in FIELDS and "$ref" not in field:
+                field.setdefault("description", FIELDS[name])
     found["tags"] = [{"name": name, "description": text} for name, text in TAGS.items() if name in used]
     app.openapi_schema = found
     return found
@@ -120,7 +131,9 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     statuses = {*ALWAYS}
     if "requestBody" in operation:
         statuses.update(WITH_BODY)
-    if "{" in path:
+    if path.startswith(("/assistants", "/threads", "/runs")):
+        statuses.add(409)
+    if "{" in path or "parameters" in operation or "requestBody" in operation:
         statuses.add(404)
     if path in OPEN_PATHS:
         operation["security"] = []
@@ -131,6 +144,23 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     for status in sorted(statuses):
         responses.setdefault(str(status), {"$ref": f"#/components/responses/{_name(path)}{status}"})
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _explain(name: str, operation: dict[str, Any], answers: dict[str, Any]) -> None:
+    """Adds what an endpoint and its parameters mean, where they do not say it themselves."""
+    if name in ENDPOINTS:
+        operation.setdefault("description", ENDPOINTS[name])
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] in FIELDS:
+            parameter.setdefault("description", FIELDS[parameter["name"]])
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        if name in BODIES:
+            content.setdefault("example", BODIES[name])
+    if shown := answers.get(name):
+        response = operation["responses"].setdefault(shown["status"], {"description": "Done"})
+        content = response.get("content", {}).pop("application/json", {})
+        if shown["body"] != "":
+            response["content"] = {shown["type"]: content | {"example": shown["body"]}}
 
 
 def _error(path: str, status: int) -> dict[str, Any]:

@@ -2,16 +2,20 @@
 
 SIGTERM, SIGINT    readiness turns 503; load balancers that have not noticed are still answered
 + linger           no run begins any more; what runs may finish, then the process ends with 0
-+ grace            what still runs is cancelled
++ grace            what still runs is cancelled; what cannot be, ends with the process, which then says 1
 a second signal    ends at once
 """
 
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import threading
 from collections.abc import Generator
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -25,6 +29,9 @@ from octopus_graph_server.settings import ServerSettings
 __all__ = ["LOOPBACK", "check_address", "serve"]
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+LAST = 10.0
+"""Seconds from the end of the grace period to the end of the process, come what may."""
 
 
 class StartError(OctopusError):
@@ -115,6 +122,16 @@ class _Server(uvicorn.Server):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(runs.ended(), self._service.settings.grace)
         self.should_exit = True
+        last = threading.Timer(LAST, self._give_up, [asyncio.all_tasks()])
+        last.daemon = True
+        last.start()
+
+    def _give_up(self, tasks: set[asyncio.Task[Any]]) -> None:
+        """Ends the process where something swallowed its cancellation, and says where it hangs."""
+        stacks = [task.get_stack(limit=1) for task in tasks if not task.done()]
+        places = [f"{Path(top.f_code.co_filename).name}:{top.f_lineno}" for stack in stacks for top in stack]
+        logs.log().error("could not stop", where=sorted(places))
+        os._exit(1)
 
 
 class _Lines(logging.Handler):

@@ -69,7 +69,7 @@ async def test_an_error_nobody_foresaw_is_named_by_type_and_place(app: FastAPI, 
             response = await client.get("/broken")
     assert response.status_code == 500
     assert response.json()["request_id"] == lines[0]["request_id"]
-    assert lines[0]["error"].startswith("RuntimeError at broken:")
+    assert lines[0]["error"].startswith("RuntimeError at test_logs.py:")
     assert SECRET not in response.text + str(lines)
     assert "Traceback" not in response.text
 
@@ -78,7 +78,7 @@ async def test_a_stream_that_breaks_is_logged_too(app: FastAPI, opened: Any) -> 
     async with opened(app) as client:
         with capture_logs() as lines, pytest.raises(AssertionError):  # the client's: the answer never ends
             await client.get("/torn")
-    assert lines[0]["error"].startswith("RuntimeError at stream:")
+    assert lines[0]["error"].startswith("RuntimeError at test_logs.py:")
     assert SECRET not in str(lines)
 
 
