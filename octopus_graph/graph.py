@@ -55,6 +55,7 @@ def create_octopus_graph(
 
     Raises:
         UnknownExpertError: If the router, a neighbour, a fallback or the allow-list names an expert that is not there.
+        MissingExtraError: If a semantic cache lacks numpy.
         ConfigurationError: If there is no expert, a name stands twice or is taken by the graph itself, the defaults
             bound the error of a router that carries no calibration, or answers cannot be kept as the cache says.
     """
@@ -137,3 +138,5 @@ def _check_cache(cache: GraphCache, experts: dict[str, Expert], router: OctopusR
         raise ConfigurationError(
             "This router's engine makes no vectors of questions: leave the cache's semantic threshold out."
         )
+    if cache.semantic is not None:
+        _ = cache.store.vectors  # an error now, not at the first question

@@ -108,7 +108,8 @@ class RunView:
             line.append(f"  before {others}" if others else "", style="dim")
         else:
             line.append(f"  not sure enough: {others}", style="yellow")
-        line.append(f"  {decision['decide_ms']:.0f} ms", style="dim")
+        found = ", from the cache" if decision.get("cached") else ""
+        line.append(f"  {decision['decide_ms']:.0f} ms{found}", style="dim")
         if decision["rewritten"]:
             line.append(f"\n  asked as: {printable(decision['query'])}", style="italic")
             line.append(f"  {decision['rewrite_ms']:.0f} ms", style="dim")
@@ -118,6 +119,8 @@ class RunView:
         if hop["served_by"]:
             self._end_line()
             self._print(f"  {hop['served_by']} answers for {hop['expert']} ({printable(hop['error'] or 'it failed')})")
+        if hop.get("cached"):
+            self._print(f"  from the cache ({hop['cached']})", style="dim")
         answer = hop["answer"].strip()
         if answer and not self._streamed.strip().endswith(answer):
             self._write("\n" if not self._streamed or self._streamed.endswith("\n") else "\n\n")

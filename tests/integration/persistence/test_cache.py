@@ -330,7 +330,7 @@ def test_whoever_waits_takes_over_from_a_dead_leader(url: str, prefix: str, end:
 
 
 def test_a_leader_that_takes_long_keeps_its_lease(url: str, prefix: str) -> None:
-    leader = worker(url, prefix, 6)  # three leases
+    leader = worker(url, prefix, 5)  # two leases and a half
     assert said(leader) == "ready"
     go(leader)
     assert said(leader) == "computes"
@@ -413,3 +413,18 @@ def test_a_link_of_ones_own_has_its_own_timeouts(url: str, prefix: str) -> None:
     with RedisCache(Link(url, timeout=3, patience=0), prefix=prefix) as cache:
         cache.set({KEY: (os.getpid(), None)})
         assert cache.get([KEY]) == {KEY: os.getpid()}
+
+
+def test_with_a_key_nobody_reads_the_values_without_it(url: str, prefix: str) -> None:
+    with open_cache(url, prefix=prefix, key=b"k" * 16) as cache:
+        cache.set({KEY: ("my landlord", None)})
+        run(cache.once(entry(), computing(0, [], "my landlord")))
+        client = cache.link.client()
+        values = [client.get(key) for key in client.scan_iter(f"{prefix}:cache:*}}")]
+        assert len(values) == 2
+        assert not [value for value in values if b"landlord" in value]
+        assert cache.get([KEY]) == {KEY: "my landlord"}
+    with open_cache(url, prefix=prefix, key=b"K" * 16) as other:
+        assert other.get([KEY]) == {}
+        assert not run(other.once(entry(), computing(0, []))).cached
+        assert (other.counters.read()["node"]["stale"], other.counters.read()["answer"]["stale"]) == (1, 1)

@@ -9,6 +9,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import Command, interrupt
 
 from octopus_graph.caching import GraphCache
 from octopus_graph.errors import ConfigurationError, ExpertError, UnknownExpertError
@@ -321,3 +324,26 @@ def test_names_are_checked_when_the_graph_is_built(store: RedisCache) -> None:
     for wrong in settings:
         with pytest.raises(ConfigurationError):
             GraphCache(store, **wrong)
+
+
+async def test_an_expert_that_asks_its_human_leaves_no_lock_behind(store: RedisCache) -> None:
+    def node(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [("assistant", f"with {interrupt('which court?')}")]}
+
+    inner: Any = StateGraph(MessagesState)
+    inner.add_node("node", node)
+    inner.add_edge(START, "node")
+    experts = [Expert("law", "Law", inner.compile()), EchoExpert("math")]
+    builder = create_octopus_graph(experts, scripted_router({"": "law"}), cache=GraphCache(store, answers=["law"]))
+    graph: Any = builder.compile(checkpointer=InMemorySaver())
+    question = {"messages": [("user", "May I sue?")]}
+    for thread, resumed in (("1", True), ("2", False)):
+        config: Any = {"configurable": {"thread_id": thread}}
+        result = await graph.ainvoke(question, config, context={"max_hops": 1})
+        if resumed:
+            assert "hops" not in result or not result["hops"]
+            started = time.perf_counter()
+            result = await graph.ainvoke(Command(resume="this one"), config, context={"max_hops": 1})
+            assert time.perf_counter() - started < 4  # and not the whole lease
+        assert result["hops"][0]["answer"] == "with this one"
+        assert result["hops"][0].get("cached") == (None if resumed else "exact")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from octopus_graph.cli.view import RunView
 from octopus_graph.effects import Logic, Pause, run
 from octopus_graph.persistence import EmbeddedServer, RedisCache
 from octopus_graph.persistence.entries import Entry, Made
@@ -81,3 +82,16 @@ def test_cache_alone_shows_its_help(octopus: Any) -> None:
     result = octopus("cache")
     assert result.exit_code == 2
     assert "stats" in result.output
+
+
+def test_a_run_shows_what_came_from_the_cache(capsys: pytest.CaptureFixture[str]) -> None:
+    decision = {"expert": "law", "token": "<nexa_11>", "top": [["law", 0.9]], "confidence": 0.9, "query": "x"}
+    decision |= {"decide_ms": 1.2, "rewrite_ms": 0.0, "rewritten": False, "cached": True}
+    view = RunView(quiet=False)
+    view.show("custom", {"event": "cache", "kind": "decision", "found": "exact", "saved_ms": 1})
+    view.show("custom", {"event": "decision", **decision})
+    view.show("custom", {"event": "hop", **decision, "served_by": None, "answer": "Yes.", "cached": "semantic"})
+    shown = capsys.readouterr().out
+    assert "1 ms, from the cache" in shown
+    assert "from the cache (semantic)" in shown
+    assert [hop["cached"] for hop in view.record()["hops"]] == ["semantic"]
