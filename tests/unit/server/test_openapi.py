@@ -94,8 +94,8 @@ def test_every_endpoint_names_its_errors_and_their_shape(document: Document) -> 
         assert any(status.startswith("2") for status in responses), name
         wanted = {"400", "403", "422", "500", "503", "504"} | ({"413", "429"} if "requestBody" in operation else set())
         assert wanted <= responses.keys(), name
-        for status, response in responses.items():
-            response = resolved(document, response)
+        for status, named in responses.items():
+            response = resolved(document, named)
             assert response["description"], name
             if status.startswith(("4", "5")) and not name.endswith("/health/ready"):
                 shape = "OpenAIError" if " /v1/" in name else "Problem"
