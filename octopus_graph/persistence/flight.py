@@ -192,6 +192,12 @@ class _Landing:
 
     def wait(self) -> Landed | None:
         try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            return None  # whoever computes it may need the loop that this thread would hold
+        try:
             return self.flight.result(self.patience)
         except TimeoutError:
             return None

@@ -355,6 +355,17 @@ async def test_a_cancelled_leader_makes_room_at_once(cache: RedisCache) -> None:
     assert len(calls) == 2
 
 
+async def test_a_sync_call_in_the_thread_of_a_loop_does_not_wait_for_that_loop(cache: RedisCache) -> None:
+    calls: list[float] = []
+    leader = asyncio.create_task(arun(cache.once(entry(), computing(1, calls))))
+    while not calls:  # noqa: ASYNC110 - it may be any effect that it waits for
+        await asyncio.sleep(0.01)
+    started = time.monotonic()
+    assert run(cache.once(entry(), computing(0, calls))) == Found("value")
+    assert time.monotonic() - started < 10  # and not until it loses patience
+    assert (await leader).value == "value"
+
+
 async def test_nobody_waits_for_a_third_leader_that_fails(cache: RedisCache) -> None:
     begun: list[int] = []
 
