@@ -14,7 +14,7 @@ from a2a.helpers.proto_helpers import new_task_from_user_message, new_text_part
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.tasks import TaskUpdater
-from a2a.types.a2a_pb2 import Message, TaskState
+from a2a.types.a2a_pb2 import Message, Role, TaskState
 from a2a.utils.errors import InvalidParamsError
 from google.protobuf import json_format
 from langchain_core.messages import HumanMessage
@@ -38,8 +38,8 @@ class OctopusAgent(AgentExecutor):
     @override
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
         message = context.message
-        if message is None:
-            raise InvalidParamsError(message="There is no message: send one.")
+        if message is None or message.role != Role.ROLE_USER:
+            raise InvalidParamsError(message="There is no message of a user: send one.")
         if any(not part.HasField("text") for part in message.parts) or not context.get_user_input().strip():
             raise InvalidParamsError(message="Messages are text here: send text parts that are not empty.")
         task = context.current_task

@@ -46,9 +46,9 @@ def ask_of_chat(service: Service, request: ChatRequest) -> Ask:
         reasoning_effort=request.reasoning_effort,
         stop=[request.stop] if isinstance(request.stop, str) else request.stop or None,
         tools=tools or None,
-        tool_choice=request.tool_choice if tools else None,
+        tool_choice=_choice(request.tool_choice, tools),
         parallel_tool_calls=request.parallel_tool_calls if tools else None,
-        response_format=_format(request.response_format),
+        response_format=_format(request.response_format, "response_format"),
     )
     messages = read_messages([message.model_dump(exclude_none=True) for message in request.messages])
     checked(service, messages)
@@ -76,19 +76,21 @@ def ask_of_response(service: Service, request: ResponseRequest, earlier: Sequenc
     others = sorted({tool.type for tool in request.tools or [] if tool.type != "function"})
     if others:
         raise BadRequestError(f"This server runs no tools of type {', '.join(others)}: send functions.", param="tools")
-    tools = [
+    tools: list[dict[str, Any]] = [
         {"type": "function", "function": tool.model_dump(include=_FUNCTION, exclude_none=True)}
         for tool in request.tools or []
     ]
+    if any("name" not in tool["function"] for tool in tools):
+        raise BadRequestError("A function needs a name.", param="tools")
     options = ModelOptions(
         temperature=request.temperature,
         top_p=request.top_p,
         max_tokens=request.max_output_tokens,
         reasoning_effort=request.reasoning.effort if request.reasoning else None,
         tools=tools or None,
-        tool_choice=_choice(request.tool_choice) if tools else None,
+        tool_choice=_choice(request.tool_choice, tools),
         parallel_tool_calls=request.parallel_tool_calls if tools else None,
-        response_format=_format(_nested(request.text.format if request.text else None)),
+        response_format=_format(request.text.format if request.text else None, "text.format"),
     )
     said = [{"role": "system", "content": request.instructions}] if request.instructions else []
     messages = [*read_messages(said), *earlier, *items_to_messages(request.input)]
@@ -144,7 +146,7 @@ def _parts(content: Any, place: int) -> Any:
     parts: list[dict[str, Any]] = []
     for given in cast(list[object], content):
         part = cast(dict[str, Any], given) if isinstance(given, dict) else {}
-        kind = part.get("type")
+        kind = str(part.get("type"))
         if kind in {"input_text", "output_text", "text"}:
             parts.append({"type": "text", "text": str(part.get("text") or "")})
         elif kind == "refusal":
@@ -154,7 +156,7 @@ def _parts(content: Any, place: int) -> Any:
             parts.append({"type": "image_url", "image_url": image})
         else:
             raise BadRequestError(
-                f"Content of type {str(kind)[:64]!r} is not taken: send text, or images by URL.",
+                f"Content of type {kind[:64]!r} is not taken: send text, or images by URL.",
                 param=f"input.{place}.content",
             )
     return parts
@@ -200,20 +202,32 @@ def _is_object(text: str) -> bool:
         return False
 
 
-def _format(given: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if given is None or given.get("type") == "text" else given
+_FORMS = ("text", "json_object", "json_schema")
 
 
-def _nested(given: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Responses have the schema beside the type, chat completions beneath."""
-    if given is None or given.get("type") != "json_schema":
-        return given
-    return {"type": "json_schema", "json_schema": {name: value for name, value in given.items() if name != "type"}}
+def _format(given: dict[str, Any] | None, param: str) -> dict[str, Any] | None:
+    """Returns the form of an answer as chat completions have it; responses have the schema beside its type."""
+    if given is None or given.get("type") == "text":
+        return None
+    form = given
+    if given.get("type") == "json_schema" and "json_schema" not in given:
+        form = {"type": "json_schema", "json_schema": {name: value for name, value in given.items() if name != "type"}}
+    schema = form.get("json_schema")
+    named = isinstance(schema, dict) and isinstance(cast(dict[str, Any], schema).get("name"), str)
+    if form.get("type") not in _FORMS or (form["type"] == "json_schema" and not named):
+        raise BadRequestError(
+            f"The form of an answer is one of {', '.join(_FORMS)}; a json_schema has a name.", param=param
+        )
+    return form
 
 
-def _choice(given: Any) -> Any:
-    if not isinstance(given, dict):
-        return given
+def _choice(given: Any, tools: Sequence[dict[str, Any]]) -> Any:
+    """Returns which tool is to be called as chat completions have it; responses name the function beside its type."""
+    if not tools or not isinstance(given, dict):
+        return given if tools else None
     choice = cast(dict[str, Any], given)
-    flat = choice.get("type") == "function" and "name" in choice
-    return {"type": "function", "function": {"name": choice["name"]}} if flat else choice
+    function = choice.get("function", choice)
+    name = cast(dict[str, Any], function).get("name") if isinstance(function, dict) else None
+    if choice.get("type") != "function" or name not in [tool["function"].get("name") for tool in tools]:
+        raise BadRequestError("tool_choice names none of the tools: name a function of them.", param="tool_choice")
+    return {"type": "function", "function": {"name": name}}

@@ -1,6 +1,6 @@
 """What requests to the OpenAI API look like: the fields that mean something here; all others are taken and ignored."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -110,7 +110,9 @@ class ChatRequest(_Sampling):
     response_format: dict[str, Any] | None = Field(default=None, description="Passed on as well; with it, one hop")
     max_tokens: int | None = Field(default=None, ge=1, description="The most tokens of each expert's answer")
     max_completion_tokens: int | None = Field(default=None, ge=1, description="The same, by its newer name")
-    stop: str | list[str] | None = Field(default=None, description="Where an expert's answer ends")
+    stop: str | list[Annotated[str, Field(min_length=1)]] | None = Field(
+        default=None, description="Where an expert's answer ends"
+    )
     seed: int | None = Field(default=None, description="Of the expert's model")
     presence_penalty: float | None = Field(default=None, ge=-2, le=2, description="Of the expert's model")
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2, description="Of the expert's model")
