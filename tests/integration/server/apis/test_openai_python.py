@@ -1,7 +1,7 @@
 """openai-python against the server: sync, async, streams, tools, forms, responses, errors."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import httpx
@@ -362,3 +362,13 @@ def test_whatever_is_sent_is_answered_with_an_error_in_shape(url: str) -> None:
                 answer = client.post(url + path, content=body, headers={"content-type": "application/json"})
                 assert answer.status_code == 400, (path, body, answer.text)
                 assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_responses_are_kept_in_redis(start: Callable[..., Any]) -> None:
+    with OpenAI(base_url=f"{start('--redis', 'embedded').url}/v1", api_key="none", max_retries=0) as client:
+        first = client.responses.create(model="octopus", input="the derivative of x")
+        second = client.responses.create(model="octopus", input="and a contract?", previous_response_id=first.id)
+        assert client.responses.retrieve(second.id).output_text == second.output_text == "[law] and a contract?"
+        client.responses.delete(second.id)
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(second.id)
