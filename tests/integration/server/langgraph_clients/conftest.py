@@ -29,6 +29,7 @@ class Probe:
             text=True,
             env=os.environ | {"OCTOPUS_DATA": str(folder)},
         )
+        self._told = False
         self.url = ""
         self.log = ""
         self._listening = threading.Event()
@@ -48,9 +49,13 @@ class Probe:
                     self._listening.set()
         self._listening.set()
 
-    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        if self.process.poll() is None:
+    def tell_to_stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        if self.process.poll() is None and not self._told:
+            self._told = how == signal.SIGTERM
             self.process.send_signal(how)
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        self.tell_to_stop(how)
         code = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         return code
@@ -69,6 +74,8 @@ def start_probe(tmp_path_factory: pytest.TempPathFactory) -> Generator[Callable[
         return started[-1]
 
     yield one
+    for probe in started:
+        probe.tell_to_stop()
     for probe in started:
         probe.end()
 

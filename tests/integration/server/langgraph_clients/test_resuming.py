@@ -1,5 +1,6 @@
 """A stream that is cut, resumed: every event once, in order. And what becomes of runs when their server is killed."""
 
+import asyncio
 import random
 import signal
 import sys
@@ -13,6 +14,7 @@ import httpx
 import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import ConflictError
 
 pytestmark = pytest.mark.integration
 
@@ -194,3 +196,52 @@ async def find(
     assert (await after.threads.get(thread))["status"] == "interrupted"
     assert (await after.runs.wait(thread, "octopus", command={"resume": "yes"}))["steps"][-1] == "yes"
     assert (await after.store.get_item(["notes"], "one"))["value"] == {"text": "kept"}
+
+
+@pytest.mark.slow
+async def test_a_server_that_is_told_to_stop_lets_runs_finish_or_says_that_it_could_not(
+    start_probe: Any, tmp_path: Path, say: Callable[[str], Any]
+) -> None:
+    first = start_probe(tmp_path, grace=4.0)
+    async with get_client(url=first.url, api_key=None) as before:
+        short = await before.threads.create()
+        quick = await before.runs.create(short["thread_id"], "octopus", input=say("hi"), context={"pause": 1.0})
+        long = await before.threads.create()
+        slow = await before.runs.create(long["thread_id"], "octopus", input=say("hi"), context={"pause": 600.0})
+        waiting = await before.runs.create(long["thread_id"], "octopus", input=say("next"))
+        async with asyncio.timeout(30):
+            while True:
+                if (await before.threads.get_state(long["thread_id"]))["next"] == ["talk"]:
+                    break
+                await asyncio.sleep(0.05)
+    assert first.end(signal.SIGTERM) == 0
+    second = start_probe(tmp_path)
+    async with get_client(url=second.url, api_key=None) as after:
+        assert (await after.runs.get(short["thread_id"], quick["run_id"]))["status"] == "success"
+        run: Any = await after.runs.get(long["thread_id"], slow["run_id"])
+        assert (run["status"], run["error"]["error"]) == ("error", "ServerStopped")
+        result = await after.runs.join(long["thread_id"], waiting["run_id"])  # it had not begun
+        assert result["messages"][-1]["content"] == "you said: next"
+
+
+@pytest.mark.slow
+async def test_two_servers_on_one_store_know_each_others_runs(
+    start_probe: Any, tmp_path: Path, say: Callable[[str], Any]
+) -> None:
+    one, other = start_probe(tmp_path), start_probe(tmp_path)
+    async with get_client(url=one.url, api_key=None) as here, get_client(url=other.url, api_key=None) as there:
+        thread = (await here.threads.create())["thread_id"]
+        run = await here.runs.create(
+            thread, "octopus", input=say("count 50"), stream_mode="custom", context={"pause": 0.02}
+        )
+        with pytest.raises(ConflictError):
+            await there.runs.create(thread, "octopus", input=say("no"), multitask_strategy="reject")
+        queued = asyncio.create_task(there.runs.wait(thread, "octopus", input=say("after that")))
+        heard = [part async for part in there.runs.join_stream(thread, run["run_id"])]
+        assert [part.data["number"] for part in heard if part.event == "custom"] == list(range(50))
+        assert [int(part.id or 0) for part in heard] == list(range(1, 53))
+        result: Any = await queued
+        assert [message["content"] for message in result["messages"]][1:3] == ["you said: count 50", "after that"]
+        slow = await here.runs.create(thread, "octopus", input=say("slow"), context={"pause": 600.0})
+        await there.runs.cancel(thread, slow["run_id"], wait=True)
+        assert (await here.runs.get(thread, slow["run_id"]))["status"] == "interrupted"
