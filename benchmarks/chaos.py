@@ -1,6 +1,6 @@
 """What is left of runs when workers, Redis and the line between them fail in the middle of them.
 
-    python -m benchmarks.chaos --kills 50 --restarts 10 --freezes 3 --partitions 5
+    python -m benchmarks.chaos --kills 50 --restarts 10 --freezes 3 --stalls 5 --partitions 5
 
 Each run asks three experts one after the other, over HTTP. The expert server is no part of the project: it numbers its
 answers and notes who asked under which idempotency key. After each fault the run is waited for, and looked at:
@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -180,6 +181,17 @@ def freeze_redis(stage: Stage, times: int, seconds: float = 10.0) -> Tally:
     return _break(stage, Tally(f"SIGSTOP of Redis for {seconds:g} s"), times, fault)
 
 
+def stall_worker(stage: Stage, times: int, seconds: float = 10.0) -> Tally:
+    """Freezes the worker that has the run; when it thaws, another one has taken over, and it does not know."""
+
+    def fault(holder: WorkerProcess) -> None:
+        holder.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        holder.process.send_signal(signal.SIGCONT)
+
+    return _break(stage, Tally(f"SIGSTOP of the worker for {seconds:g} s"), times, fault)
+
+
 def cut_line(stage: Stage, times: int, seconds: float = 10.0) -> Tally:
     """Cuts off the worker that has the run; another one takes over while it still lives."""
     stage.send_home()
@@ -212,7 +224,7 @@ def _break(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    for name in ("kills", "restarts", "freezes", "partitions"):
+    for name in ("kills", "restarts", "freezes", "stalls", "partitions"):
         parser.add_argument(f"--{name}", type=int, default=0)
     parser.add_argument("--lease", type=float, default=2.0)
     parser.add_argument("--seconds", type=float, default=10.0, help="how long freezes and partitions last")
@@ -229,6 +241,7 @@ def main() -> int:
             (chosen.kills, kill_workers),
             (chosen.restarts, restart_redis),
             (chosen.freezes, lambda stage, times: freeze_redis(stage, times, chosen.seconds)),
+            (chosen.stalls, lambda stage, times: stall_worker(stage, times, chosen.seconds)),
             (chosen.partitions, lambda stage, times: cut_line(stage, times, chosen.seconds)),
         ):
             if times:

@@ -360,6 +360,28 @@ def test_a_worker_of_impossible_numbers_is_refused(saver: RedisSaver) -> None:
         RunWorker(None, saver, concurrency=0)
 
 
+async def test_of_experts_asked_at_the_same_time_only_those_that_failed_are_asked_again(
+    saver: RedisSaver, queue: RunQueue, working: Any
+) -> None:
+    failed: list[bool] = []
+
+    async def fail() -> None:
+        while not await saver.link.async_client().exists(f"{saver.prefix}:{{t}}:a"):  # noqa: ASYNC110 - an event of Redis
+            await asyncio.sleep(0.01)  # until the other's answer is on record
+        if not failed:
+            failed.append(True)
+            raise RuntimeError("fell over")
+
+    asked = Asked(law=fail)
+    run = await queue.asubmit("t", "a plan")
+    script = {"plan": {"math": 1.0, "law": 0.9}}
+    async with working(asked.graph(script, min_confidence=0.8, when_unsure="fan_out")):
+        assert (await queue.await_(run, LONG)).attempts == 2
+    assert sorted(asked.names) == ["law", "law", "math"]
+    assert len({key for _, key in asked.calls}) == 2
+    assert {hop["expert"] for hop in (await queue.aresult(run))["hops"]} == {"math", "law"}
+
+
 async def test_a_graph_that_is_an_expert_has_its_own_keys_and_is_fenced_alike(
     saver: RedisSaver, queue: RunQueue, working: Any
 ) -> None:
