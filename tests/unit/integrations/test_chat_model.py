@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_callback
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolCall, ToolMessage
@@ -396,6 +397,16 @@ async def test_no_token_is_streamed_twice(chat: Any) -> None:
     runs = Runs()
     model.generate([[HumanMessage("Solve x = 3")]], callbacks=[runs])
     assert len(runs.models) == 1
+
+
+async def test_it_drives_an_agent_like_any_chat_model(chat: Any) -> None:
+    question: Any = {"messages": [HumanMessage("Solve x = 3")]}
+    model = octopus(chat(CALL, "It is three."), chat("never"))
+    state = create_agent(model, [solve]).invoke(question)
+    assert state["messages"][-1].text == "It is three."
+    assert [decision(message)["by"] for message in state["messages"] if message.type == "ai"] == ["router", "sticky"]
+    filled = create_agent(octopus(chat(FILLED), chat("never")), [solve], response_format=Root)
+    assert (await filled.ainvoke(question))["structured_response"] == Root(value=3)
 
 
 def test_it_stands_in_a_chain_like_any_chat_model(chat: Any) -> None:
