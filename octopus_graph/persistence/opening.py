@@ -109,13 +109,13 @@ def open_cache(
         server.acquire()
         server.revive()
 
-    link = Link(server.url, timeout=TIMEOUT, connect_timeout=TIMEOUT, patience=0.0)
-    cache = RedisCache(link, ttl=ttl, prefix=prefix, serde=serde, revive=revive, on_close=server.release)
+    # Before the cache is made: at the end of a process the newest goes first, and a cache sends its last counters then.
     try:
         server.acquire()
     except StoreError as error:
         _log.warning("The graph goes on without its cache: %s", error)
-    return cache
+    link = Link(server.url, timeout=TIMEOUT, connect_timeout=TIMEOUT, patience=0.0)
+    return RedisCache(link, ttl=ttl, prefix=prefix, serde=serde, revive=revive, on_close=server.release)
 
 
 def _encrypted(serde: SerializerProtocol, key: bytes) -> SerializerProtocol:

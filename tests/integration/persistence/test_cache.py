@@ -411,6 +411,18 @@ def test_counters_of_all_processes_add_up(url: str, prefix: str) -> None:
         assert cache.stats() == {}
 
 
+def test_a_process_that_closes_nothing_sends_its_last_counters_all_the_same(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from octopus_graph.persistence import open_cache;"
+        "cache = open_cache('embedded', folder=Path(sys.argv[1])); cache.get([(('a',), 'k')])"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("", "")
+    with open_cache("embedded", folder=tmp_path) as cache:
+        assert cache.stats()["node"]["miss"] == 1
+
+
 def test_wrong_settings_are_refused() -> None:
     settings: list[dict[str, Any]] = [{"ttl": 0}, {"jitter": 1.0}, {"lease": 0}]
     for wrong in settings:
