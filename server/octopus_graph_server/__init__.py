@@ -5,6 +5,7 @@
     problems   errors as clients read them
     app        create_app: puts the layers around the endpoints
     service    what all endpoints share: graph, router, experts, saver, settings
+    running     from messages to an answer, once for every API: the graph walks, or one expert holds the conversation
     health, decide, openai_api, langgraph_api, mcp, a2a        the endpoints
 
 The package imports the core, `octopus_graph`, and never the integrations.
