@@ -110,7 +110,8 @@ async def _open(
     graph: BuiltGraph | Graph, saver: BaseCheckpointSaver[Any] | None, settings: ServerSettings, stack: AsyncExitStack
 ) -> Opened:
     if not isinstance(graph, BuiltGraph):
-        kept = graph.checkpointer if isinstance(graph.checkpointer, BaseCheckpointSaver) else None
+        own: Any = graph.checkpointer  # pyright: ignore[reportUnknownMemberType]
+        kept = None if isinstance(own, bool) else own  # a bool is for graphs within graphs
         return Opened(graph, graph.copy(update={"checkpointer": None}), kept)
     if saver is None:
         from octopus_graph.persistence import open_saver

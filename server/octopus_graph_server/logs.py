@@ -39,6 +39,7 @@ class Trace:
     error: str | None = None
 
 
+_LOG = structlog.get_logger("octopus_graph_server")  # a proxy: it reads the configuration when it is first used
 _trace: ContextVar[Trace | None] = ContextVar("octopus_trace", default=None)
 
 
@@ -57,7 +58,7 @@ def note(*, run_id: str | None = None, expert: str | None = None, error: str | N
 
 def log() -> Any:
     """Returns the server's logger."""
-    return structlog.get_logger("octopus_graph_server")
+    return _LOG
 
 
 def configure() -> None:
@@ -68,7 +69,7 @@ def configure() -> None:
             structlog.processors.TimeStamper("iso"),
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
