@@ -149,6 +149,7 @@ async def test_the_python_client_goes_on_by_itself_where_it_was_cut(
     assert [int(part.id or 0) for part in heard] == list(range(1, len(heard) + 1))
 
 
+@pytest.mark.slow
 async def test_what_a_killed_server_left_is_known_to_the_next(
     start_probe: Any, tmp_path: Path, say: Callable[[str], Any]
 ) -> None:
