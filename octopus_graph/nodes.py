@@ -77,7 +77,8 @@ class Nodes:
         chosen = yield from self._decide(request, allowed, previous=previous, rewrite=context.rewrite)
         asked: list[AnyMessage] = []
         unsure = chosen.confidence < self._bar(context) and chosen.expert != self.fallback
-        if unsure and context.when_unsure == "ask" and _resumable():
+        # Whoever brings the human's words need not bring the run's context again: they are taken in any case.
+        if _answered() or (unsure and context.when_unsure == "ask" and _resumable()):
             said = _clarified(interrupt(_question(request, chosen)))
             asked = [AIMessage(_question(request, chosen)["question"]), HumanMessage(said)]
             named = said.strip() in allowed
@@ -280,6 +281,12 @@ def _onwards(decision: Decision | None, update: dict[str, Any], messages: list[A
 def _resumable() -> bool:
     """Says whether somebody keeps the run while its human thinks: without a checkpointer it could never go on."""
     return get_config().get("configurable", {}).get("__pregel_checkpointer") is not None
+
+
+def _answered() -> bool:
+    """Says whether the run goes on with what its human said."""
+    pad: Any = get_config().get("configurable", {}).get("__pregel_scratchpad")
+    return pad is not None and (bool(pad.resume) or pad.get_null_resume(False) is not None)
 
 
 def _question(request: str, chosen: RouterDecision) -> dict[str, Any]:

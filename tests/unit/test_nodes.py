@@ -637,6 +637,14 @@ async def test_a_human_who_does_not_make_it_clearer_leaves_it_to_the_fallback(as
     assert path(graph.invoke(Command(resume="dunno"), THREAD, context=context)) == ["general"]
 
 
+async def test_the_humans_words_count_even_if_whoever_brings_them_sets_no_context(ask: Ask) -> None:
+    graph = compiled({"forces": "physics", "": Pick("math", confidence=0.4)}, remember=True)
+    await ask(graph, "hm", THREAD, min_confidence=0.5, when_unsure="ask", max_hops=1)
+    result = graph.invoke(Command(resume="it is about forces"), THREAD)
+    assert result["hops"][0]["expert"] == "physics"
+    assert [m.text for m in result["messages"] if isinstance(m, HumanMessage)] == ["hm", "it is about forces"]
+
+
 async def test_what_is_no_text_does_not_answer_the_question(ask: Ask) -> None:
     graph = compiled({"": Pick("math", confidence=0.4)}, remember=True)
     context = OctopusContext(min_confidence=0.5, when_unsure="ask", max_hops=1)
