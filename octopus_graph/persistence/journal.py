@@ -13,7 +13,7 @@ from octopus_graph.persistence.connecting import Link
 from octopus_graph.persistence.layout import quoted
 from octopus_graph.persistence.scripts import Script
 
-__all__ = ["Event", "Journal"]
+__all__ = ["DAY", "Event", "Journal"]
 
 PAGE = 500
 DAY = 24 * 3600.0

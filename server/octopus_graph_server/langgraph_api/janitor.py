@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from octopus_graph.errors import OctopusError
-from octopus_graph.persistence.journal import Event
+from octopus_graph.persistence.journal import DAY, Event
 from octopus_graph.persistence.records import Document
 from octopus_graph_server.langgraph_api.backend import Backend
 from octopus_graph_server.langgraph_api.failing import STOPPED
@@ -87,7 +87,8 @@ class Janitor:
     async def _inherit(self, run: Document) -> None:
         backend, run_id = self._backend, run["run_id"]
         begun = run["status"] == "running"
-        changes = {"status": "error", "error": STOPPED} if begun else {"owner": backend.server}
+        over = {"status": "error", "error": STOPPED, "forgotten_at": time.time() + DAY if run["temporary"] else None}
+        changes = over if begun else {"owner": backend.server}
 
         def mine(found: Document) -> Document | None:
             same = found["owner"] == run["owner"] and found["status"] == run["status"]

@@ -11,6 +11,7 @@ from langchain_core.utils.uuid import uuid7
 
 from octopus_graph.errors import OctopusError
 from octopus_graph.persistence import RedisSaver
+from octopus_graph.persistence.journal import DAY
 from octopus_graph.persistence.records import Document
 from octopus_graph_server.langgraph_api import schemas
 from octopus_graph_server.langgraph_api.backend import Backend
@@ -267,7 +268,9 @@ class Runner:
             if going.stop == "rollback":
                 await self._undo(going)
             elif going.recorded:
-                await self._change(going, status=status, error=going.error)
+                # Nobody can list a run without a thread: it goes when its journal goes.
+                gone = {"forgotten_at": time.time() + DAY} if going.temporary else {}
+                await self._change(going, status=status, error=going.error, **gone)
             if not going.temporary:
                 await backend.line.leave(going.thread_id, going.run_id)
                 await self._mark_thread(going, status)
