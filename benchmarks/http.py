@@ -15,17 +15,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 SCRIPTED = str(Path(__file__).parents[1] / "tests" / "integration" / "server" / "scripted.py")
 BODY = json.dumps({"model": "octopus", "messages": [{"role": "user", "content": "The derivative of x^3 when x is 2?"}]})
 CLIENTS = (1, 16, 128)
-STEADY = (4, 16)
+STEADY = (2, 8)
 PATH = "/v1/chat/completions"
 LUA = 'wrk.method = "POST"\nwrk.headers["content-type"] = "application/json"\nwrk.body = [==[{body}]==]\n'
 
@@ -94,14 +96,21 @@ def costed(process: psutil.Process, seconds: float, load: Callable[[], Figures])
     return figures | {"cpu": spent * 1e3 / (figures["per_second"] * seconds)}
 
 
+def settled(url: str) -> str:
+    """Waits until the server has done what the load before has left it."""
+    while "octopus_runs 0.0" not in httpx.get(f"{url}/metrics", timeout=60).text:
+        time.sleep(0.05)
+    return url
+
+
 def measure(seconds: float) -> dict[str, Any]:
     """Measures everything in one run."""
     before = bare(seconds / 2)
     with served() as (url, process):
         throughput(url, 4, 2)  # warms up
-        flat_out = {n: costed(process, seconds, lambda n=n: throughput(url, n, seconds)) for n in CLIENTS}
+        flat_out = {n: costed(process, seconds, lambda n=n: throughput(settled(url), n, seconds)) for n in CLIENTS}
         rate = 0.8 * max(each["per_second"] for each in flat_out.values())
-        steady = {n: costed(process, seconds, lambda n=n: at_rate(url, rate, n, seconds)) for n in STEADY}
+        steady = {n: costed(process, seconds, lambda n=n: at_rate(settled(url), rate, n, seconds)) for n in STEADY}
     after = bare(seconds / 2)
     over = {name: steady[STEADY[0]][name] - (before[name] + after[name]) / 2 for name in before}
     return {"bare": [before, after], "flat out": flat_out, "at 80%": steady, "over the bare graph": over}
