@@ -1,6 +1,6 @@
 """What a router saves in the place of a supervisor LLM: calls of models, their tokens, and seconds.
 
-    python -m benchmarks.supervisor [--latency 0.8] [--json]
+    python -m benchmarks.supervisor [--latency 0.8] [--rewrite never] [--json]
 
 The agents, and the supervisor of langgraph-supervisor, are scripted chat models: each does at once what a perfect model
 would do, and each call takes `--latency` seconds, whatever it reads and writes. So every call the supervisor makes is
@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
@@ -28,7 +28,7 @@ from langgraph_swarm import create_handoff_tool, create_swarm
 from rich.console import Console
 from rich.table import Table
 
-from octopus_graph.router import OctopusRouter
+from octopus_graph.router import OctopusRouter, Rewrite
 from octopus_graph_integrations import create_octopus_supervisor, create_octopus_swarm
 
 LATENCY = 0.8  # seconds; what hosted models take for a short answer with tools is more often above it than below
@@ -211,16 +211,25 @@ def deck(stage: Stage, router: OctopusRouter | None) -> Any:
 
 
 def run(
-    build: Callable[[Stage, OctopusRouter | None], Any], turns: Sequence[Turn], router: OctopusRouter, meter: Meter
+    build: Callable[[Stage, OctopusRouter | None], Any],
+    turns: Sequence[Turn],
+    router: OctopusRouter,
+    meter: Meter,
+    rewrite: Rewrite,
 ) -> list[Row]:
     """Takes a conversation through both graphs, turn by turn."""
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    settings = (None, {"rewrite": rewrite})  # of the LLM's graph and of the router's
+    warm = build(Stage(turns, Meter(0, meter.tokens_in)), router).compile(InMemorySaver())
+    for turn in turns:  # edge adapters are loaded when they are first needed
+        warm.invoke({"messages": [HumanMessage(turn.request)]}, thread, context=settings[1])
     graphs = [build(Stage(turns, meter), decider).compile(InMemorySaver()) for decider in (None, router)]
     rows: list[Row] = []
     for turn in turns:
         seen: list[tuple[int, int, float]] = []
-        for graph in graphs:
+        for graph, context in zip(graphs, settings, strict=True):
             calls, tokens, started = meter.calls, meter.tokens, time.perf_counter()
-            state = graph.invoke({"messages": [HumanMessage(turn.request)]}, {"configurable": {"thread_id": "1"}})
+            state = graph.invoke({"messages": [HumanMessage(turn.request)]}, thread, context=context)
             seen.append((meter.calls - calls, meter.tokens - tokens, time.perf_counter() - started))
         (calls, tokens, seconds) = zip(*seen, strict=True)
         same = tuple(hop["expert"] for hop in state["hops"]) == turn.path
@@ -260,15 +269,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--latency", type=float, default=LATENCY, help="seconds of each call of a model")
     parser.add_argument("--json", action="store_true", help="print figures and nothing else")
+    parser.add_argument("--rewrite", choices=get_args(Rewrite), default="auto", help="whether requests are rewritten")
     arguments = parser.parse_args()
+    rewrite: Rewrite = arguments.rewrite
     load = os.getloadavg()[0]
     router = OctopusRouter.from_pretrained()
     router.decide("Warm up.")
     _, tokenizer = router.engine.base  # type: ignore[attr-defined]
     meter = Meter(arguments.latency, lambda text: len(tokenizer(text)["input_ids"]))
     found = {
-        "supervisor: research + math (langgraph-supervisor → router)": run(office, OFFICE, router, meter),
-        "swarm: Alice + Bob (langgraph-swarm → router)": run(deck, DECK, router, meter),
+        "supervisor: research + math (langgraph-supervisor → router)": run(office, OFFICE, router, meter, rewrite),
+        "swarm: Alice + Bob (langgraph-swarm → router)": run(deck, DECK, router, meter, rewrite),
     }
     if arguments.json:
         print(json.dumps({title: [asdict(row) for row in rows] for title, rows in found.items()}, indent=2))
