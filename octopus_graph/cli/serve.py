@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -10,9 +10,6 @@ from octopus_graph.cli import opening, options
 from octopus_graph.cli.guard import misused
 from octopus_graph.cli.output import emit, err, out
 from octopus_graph.errors import MissingExtraError
-
-if TYPE_CHECKING:
-    from octopus_graph_server.settings import ServerSettings
 
 __all__ = ["keys", "serve"]
 
@@ -108,9 +105,7 @@ def serve(
     serving.serve(app.create_app(opening.build(graph, dry_run=dry_run), settings=settings), host, port)
 
 
-def _settings(
-    api_key_file: Path | None, redis: str | None, origins: list[str] | None, hosts: list[str] | None
-) -> "ServerSettings":
+def _settings(api_key_file: Path | None, redis: str | None, origins: list[str] | None, hosts: list[str] | None) -> Any:
     module, key_module = _server("settings"), _server("keys")
     given: dict[str, Any] = {}
     if api_key_file is not None:

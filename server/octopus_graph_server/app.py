@@ -1,9 +1,10 @@
 """create_app: one graph behind every API, as a FastAPI app of its own."""
 
+import os
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -23,7 +24,7 @@ from octopus_graph_server.openai_api.common import DECISION_HEADERS
 from octopus_graph_server.service import Graph, Opened, Runs, Service
 from octopus_graph_server.settings import ServerSettings
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "from_environment"]
 
 
 def create_app(
@@ -106,11 +107,28 @@ def create_app(
     return app
 
 
+def from_environment() -> FastAPI:
+    """Makes an app for `uvicorn --factory octopus_graph_server.app:from_environment`, or any other ASGI server.
+
+    `OCTOPUS_GRAPH` names the graph, `OCTOPUS_REDIS_URL` the store, `OCTOPUS_API_KEY_HASHES` the keys. `octopus-graph
+    serve` does more: it refuses an open address without a key, and ends in order.
+    """
+    from octopus_graph.spec import build_graph, load_spec
+    from octopus_graph_server.keys import read_hashes
+
+    hashes = os.environ.get("OCTOPUS_API_KEY_HASHES")
+    settings = ServerSettings(
+        redis=os.environ.get("OCTOPUS_REDIS_URL") or "embedded",
+        key_hashes=read_hashes(hashes, "$OCTOPUS_API_KEY_HASHES") if hashes else (),
+    )
+    return create_app(build_graph(load_spec(os.environ.get("OCTOPUS_GRAPH") or "default")), settings=settings)
+
+
 async def _open(
     graph: BuiltGraph | Graph, saver: BaseCheckpointSaver[Any] | None, settings: ServerSettings, stack: AsyncExitStack
 ) -> Opened:
     if not isinstance(graph, BuiltGraph):
-        own: Any = graph.checkpointer  # pyright: ignore[reportUnknownMemberType]
+        own = cast(Any, graph).checkpointer  # LangGraph leaves types of its own parameters open
         kept = None if isinstance(own, bool) else own  # a bool is for graphs within graphs
         return Opened(graph, graph.copy(update={"checkpointer": None}), kept)
     if saver is None:
