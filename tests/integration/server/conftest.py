@@ -74,7 +74,11 @@ class Server:
     def stop(self) -> None:
         """Ends it, whatever it does."""
         if self.process.poll() is None:
-            self.process.kill()
+            self.terminate()  # a killed server would leave the Valkey it may have started
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
         self.ended()
 
 
