@@ -6,6 +6,7 @@ python examples/agent_with_middleware.py http://localhost:11434/v1 qwen3:4b
 import sys
 
 from langchain.agents import create_agent
+from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 
 from octopus_graph.engines.chat import openai_compatible_chat
@@ -32,7 +33,7 @@ def main(url: str, model: str) -> None:
         models={"math": large, "general": small}, tools={"math": ["solve"], "law": ["find_cases"]}
     )
     agent = create_agent(small, [solve, find_cases], middleware=[choose])
-    answer = agent.invoke({"messages": [("user", "Solve x^2 - 5x + 6 = 0.")]})["messages"][-1]
+    answer = agent.invoke({"messages": [HumanMessage("Solve x^2 - 5x + 6 = 0.")]})["messages"][-1]
     print(f"{answer.response_metadata['octopus']}")
     print(answer.text)
 

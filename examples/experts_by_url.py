@@ -4,6 +4,7 @@ python examples/experts_by_url.py http://localhost:11434/v1 qwen3:4b
 """
 
 import sys
+from typing import Any
 
 from octopus_graph import Expert, OctopusContext, OctopusRouter, create_octopus_graph
 from octopus_graph.engines.chat import openai_compatible_chat
@@ -17,8 +18,9 @@ def main(url: str, model: str) -> None:
         Expert("law", "Contracts and courts", chat, system_prompt="You are a lawyer. Answer in one sentence."),
     ]
     graph = create_octopus_graph(experts, OctopusRouter.from_pretrained()).compile()
-    asked = {"messages": [("user", "What is the derivative of x^3?")]}
-    for mode, event in graph.stream(asked, context=OctopusContext(max_hops=1), stream_mode=["custom", "messages"]):
+    asked: Any = {"messages": [("user", "What is the derivative of x^3?")]}
+    events: Any = graph.stream(asked, context=OctopusContext(max_hops=1), stream_mode=["custom", "messages"])
+    for mode, event in events:
         if mode == "custom" and event["event"] == "decision":
             print(f"{event['token']} {event['expert']}:")
         elif mode == "messages" and event[0].type == "AIMessageChunk":

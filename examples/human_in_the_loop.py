@@ -3,6 +3,8 @@
 python examples/human_in_the_loop.py
 """
 
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
@@ -20,9 +22,9 @@ def main() -> None:
     graph = builder.compile(
         checkpointer=InMemorySaver()
     )  # open_saver() of octopus_graph.persistence outlives the process
-    thread = {"configurable": {"thread_id": "1"}}
+    thread: RunnableConfig = {"configurable": {"thread_id": "1"}}
 
-    state = graph.invoke({"messages": [("user", "it broke again")]}, thread)
+    state = graph.invoke({"messages": [HumanMessage("it broke again")]}, thread)
     (asked,) = state["__interrupt__"]
     print(f"the graph asks: {asked.value['question']}")
 

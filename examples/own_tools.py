@@ -6,6 +6,7 @@ python examples/own_tools.py
 import datetime as dt
 import re
 
+from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 
 from octopus_graph import Expert, OctopusContext, OctopusRouter, create_octopus_graph
@@ -35,7 +36,7 @@ def main() -> None:
     ]
     graph = create_octopus_graph(experts, OctopusRouter.from_pretrained()).compile()
     for request in ("what's 15% of 80", "How long ago was Marie Curie born?"):
-        state = graph.invoke({"messages": [("user", request)]}, context=OctopusContext(max_hops=1, rewrite="never"))
+        state = graph.invoke({"messages": [HumanMessage(request)]}, context=OctopusContext(max_hops=1, rewrite="never"))
         print(f"{request} -> {state['hops'][0]['expert']}: {state['messages'][-1].text}")
 
 

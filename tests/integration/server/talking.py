@@ -95,18 +95,18 @@ class TalkingChat(BaseChatModel):
         words = [] if calls else re.findall(r"\S+\s*", self._text(messages, request, stop, kwargs))
         cut = self.max_tokens is not None and len(words) > self.max_tokens
         for word in words[: self.max_tokens]:
-            yield ChatGenerationChunk(message=AIMessageChunk(word))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
         for index, (name, arguments) in enumerate(calls):
             half = len(arguments) // 2
             first = tool_call_chunk(name=name, args=arguments[:half], id=f"call_{index}", index=index)
             second = tool_call_chunk(name=None, args=arguments[half:], id=None, index=index)
             for piece in (first, second):
-                yield ChatGenerationChunk(message=AIMessageChunk("", tool_call_chunks=[piece]))
+                yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[piece]))
         said, read = len(words) + 2 * len(calls), sum(len(str(message.text).split()) for message in messages)
         usage = UsageMetadata(input_tokens=read, output_tokens=said, total_tokens=read + said)
         yield ChatGenerationChunk(
             message=AIMessageChunk(
-                "",
+                content="",
                 usage_metadata=usage if self.reports else None,
                 response_metadata={"finish_reason": "length" if cut else "stop", "model_name": "talking"},
                 chunk_position="last",

@@ -29,7 +29,8 @@ def app(make_app: Callable[..., FastAPI]) -> FastAPI:
             yield b"begun"
             raise RuntimeError(SECRET)
 
-        return StreamingResponse(stream())
+        pieces: Any = stream()
+        return StreamingResponse(pieces)
 
     app.add_api_route("/fine/{place}", fine)
     app.add_api_route("/broken", broken)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.language_models import BaseChatModel
@@ -56,7 +56,7 @@ class Frail(BaseChatModel):
         for word in ("one ", "two ", "three"):
             if len(self.calls) == 1 and word == "three":
                 raise ConnectionError("gone")
-            yield ChatGenerationChunk(message=AIMessageChunk(word))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
 
 
 class Waiting:
@@ -97,7 +97,7 @@ def words(events: list[Event]) -> str:
 async def test_a_run_is_told_from_the_decision_to_the_end() -> None:
     events = await told(service_of(), "math", words=True)
     assert [type(event) for event in events] == [Decided, Words, Hopped, Ended]
-    assert events[0] == Decided("math", pytest.approx(0.99))
+    assert events[0] == Decided("math", cast(float, pytest.approx(0.99)))
     assert isinstance(events[-1], Ended)
     assert (events[-1].answer, events[-1].path) == ("[math] math", ["math"])
 
@@ -122,7 +122,7 @@ async def test_experts_asked_together_are_told_once_and_in_order() -> None:
 async def test_where_nobody_is_sure_enough_the_graph_says_so() -> None:
     events = await told(service_of(), "unsure", words=True, context=OctopusContext(min_confidence=0.9))
     end = events[-1]
-    assert events[0] == Decided(None, pytest.approx(0.52, abs=0.01))
+    assert events[0] == Decided(None, cast(float, pytest.approx(0.52, abs=0.01)))
     assert isinstance(end, Ended)
     assert "No expert is sure enough" in end.answer
     assert words(events) == end.answer
@@ -238,7 +238,7 @@ async def test_a_graph_of_somebody_elses_is_told_by_its_last_message() -> None:
 
 def test_speech_says_the_rest() -> None:
     speech = Speech()
-    assert [speech.hear(AIMessageChunk(text, id="1")) for text in ("a", "", "b")] == ["a", "", "b"]
+    assert [speech.hear(AIMessageChunk(content=text, id="1")) for text in ("a", "", "b")] == ["a", "", "b"]
     assert speech.rest("abc") == "c"
     assert speech.rest(" ab ") == ""
     assert speech.rest("other") == "\n\nother"

@@ -93,7 +93,7 @@ async def test_a_thread_id_may_be_chosen_and_is_taken_once(client: LangGraphClie
     assert same["metadata"] == {"first": True}
 
 
-async def test_threads_are_copied_pruned_and_deleted(client: LangGraphClient, thread: str, say: Say) -> None:
+async def test_threads_are_copied_pruned_and_deleted(client: Any, thread: str, say: Say) -> None:
     await client.runs.wait(thread, "octopus", input=say("one"))
     copy: Any = await client.threads.copy(thread)
     await client.runs.wait(copy["thread_id"], "octopus", input=say("two"))
@@ -119,7 +119,7 @@ async def test_a_thread_whose_time_is_over_goes(client: LangGraphClient, say: Sa
             await asyncio.sleep(0.2)
 
 
-async def test_supersteps_fill_a_new_thread(client: LangGraphClient) -> None:
+async def test_supersteps_fill_a_new_thread(client: Any) -> None:
     steps = [
         {"updates": [{"values": {"messages": [{"role": "user", "content": "old"}]}, "as_node": "__start__"}]},
         {"updates": [{"values": {"steps": ["imported"]}, "as_node": "talk"}]},
@@ -132,7 +132,7 @@ async def test_supersteps_fill_a_new_thread(client: LangGraphClient) -> None:
 # ---------------------------------------------------------------- state
 
 
-async def test_state_is_read_and_written_at_any_checkpoint(client: LangGraphClient, thread: str, say: Say) -> None:
+async def test_state_is_read_and_written_at_any_checkpoint(client: Any, thread: str, say: Say) -> None:
     await client.runs.wait(thread, "octopus", input=say("one"))
     written = await client.threads.update_state(thread, {"steps": ["by hand"]}, as_node="talk")
     now = await client.threads.get_state(thread)

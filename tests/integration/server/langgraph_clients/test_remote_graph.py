@@ -39,7 +39,8 @@ def test_it_is_invoked_and_streamed(sync_graph: RemoteGraph, say: Say) -> None:
     assert texts(sync_graph.invoke(say("hi"))) == ["hi", "you said: hi"]
     updates = list(sync_graph.stream(say("hi"), stream_mode="updates"))
     assert [list(one) for one in updates] == [["talk"], ["below"]]
-    words = [part[0]["content"] for part in sync_graph.stream(say("hi"), stream_mode="messages")]
+    parts: Any = sync_graph.stream(say("hi"), stream_mode="messages")
+    words = [part[0]["content"] for part in parts]
     assert "".join(words[:5]) == "you said: hi"
     spaces = [space for space, _ in sync_graph.stream(say("hi"), stream_mode="updates", subgraphs=True)]
     assert any(space and space[0].startswith("below:") for space in spaces)
@@ -50,7 +51,7 @@ def test_it_stops_to_ask_is_looked_at_changed_and_resumed(
 ) -> None:
     asked = sync_graph.invoke(say("ask me"), config)
     assert asked["__interrupt__"][0]["value"] == {"question": "sure?"}
-    state = sync_graph.get_state(config, subgraphs=True)
+    state: Any = sync_graph.get_state(config, subgraphs=True)
     assert state.next == ("below",)
     assert state.tasks[0].state.next == ("check",)
     sync_graph.update_state(config, {"steps": ["meanwhile"]}, as_node="talk")
@@ -86,7 +87,7 @@ async def test_it_works_async_and_as_a_node_of_another_graph(probe: Any, config:
         assert texts(await remote.ainvoke(say("hi"), config))[-1] == "you said: hi"
         assert len([one async for one in remote.aget_state_history(config)]) == 4
         outer = StateGraph(State).add_node("remote", remote).add_edge(START, "remote")
-        graph = outer.compile(checkpointer=InMemorySaver())
+        graph: Any = outer.compile(checkpointer=InMemorySaver())
         own: RunnableConfig = {"configurable": {"thread_id": str(uuid4())}}
         result = await graph.ainvoke({"messages": [("user", "hello")]}, own)
         assert texts(result)[-1] == "you said: hello"

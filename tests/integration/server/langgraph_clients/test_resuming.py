@@ -176,9 +176,7 @@ async def leave(before: LangGraphClient, say: Callable[[str], Any]) -> tuple[Any
     return mine, thread, busy, going, waiting, heard
 
 
-async def find(
-    after: LangGraphClient, mine: Any, thread: str, busy: str, going: Any, waiting: Any, heard: list[Any]
-) -> None:
+async def find(after: Any, mine: Any, thread: str, busy: str, going: Any, waiting: Any, heard: list[Any]) -> None:
     deadline = time.monotonic() + 30
     while (await after.runs.get(busy, going["run_id"]))["status"] == "running":
         assert time.monotonic() < deadline, "nobody noticed that the server of the run is gone"
