@@ -22,7 +22,7 @@ $(DEV_READY): pyproject.toml constraints.txt
 	@.ci/venv.sh all,dev
 	@touch $(RUN_READY) $@
 
-.PHONY: help run test test-unit test-slow lint format router semantic-router bench clean
+.PHONY: help run serve studio test test-unit test-slow lint format router semantic-router bench chaos fuzz clean
 
 help: ## show this list
 	@echo 'Usage: make <target>'
@@ -30,6 +30,12 @@ help: ## show this list
 
 run: $(RUN_READY) ## ask the graph one question: make run Q="..."
 	@$(BIN)/octopus-graph ask --rewrite always -- "$$OCTOPUS_GRAPH_QUESTION"
+
+serve: $(DEV_READY) ## serve the graph over HTTP on loopback: OpenAI, LangGraph, MCP, A2A
+	@$(BIN)/octopus-graph serve
+
+studio: $(DEV_READY) ## LangGraph Studio's server on the shipped graph
+	@$(BIN)/langgraph dev --no-browser --config integrations/studio/langgraph.json
 
 test: $(DEV_READY) ## all checks, then every test that is not slow
 	@failed=0; \
@@ -62,6 +68,13 @@ semantic-router: ## make the environment of the baseline semantic-router, for ev
 
 bench: $(DEV_READY) ## run the benchmarks
 	$(BIN)/python -m benchmarks
+
+chaos: $(DEV_READY) ## kill, freeze and cut off workers and Redis in the middle of runs, and count
+	$(BIN)/python -m benchmarks.chaos --kills 50 --restarts 10 --freezes 3 --stalls 5 --partitions 5
+
+fuzz: $(DEV_READY) ## ten minutes of schemathesis against the server, from an environment of its own
+	@python3 -m venv build/schemathesis && build/schemathesis/bin/pip install -q schemathesis==4.32.5
+	@.ci/fuzz.sh
 
 clean: ## remove caches and build output (.venv stays)
 	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -71,6 +71,8 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             service.opened = await _open(graph, saver, settings, stack)
+            if built is not None and built.cache is not None:
+                stack.push_async_callback(built.cache.store.aclose)
             for part in mounted:
                 await stack.enter_async_context(part)
             yield
