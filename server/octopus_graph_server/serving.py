@@ -8,6 +8,7 @@ a second signal    ends at once
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -88,6 +89,9 @@ class _Server(uvicorn.Server):
     @override
     async def startup(self, sockets: object = None) -> None:
         await super().startup()
+        # What is there by now stays to the end: looking through it again and again would hold up requests.
+        gc.collect()
+        gc.freeze()
         addresses = [socket.getsockname() for server in self.servers for socket in server.sockets]
         logs.log().info("listening", addresses=[f"{address[0]}:{address[1]}" for address in addresses])
 

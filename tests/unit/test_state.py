@@ -42,7 +42,8 @@ def test_hops_and_decisions_have_a_schema_of_named_fields(model: type[Any]) -> N
     assert {"expert", "token", "query", "rewritten", "confidence", "top", "decide_ms", "rewrite_ms"} <= set(
         schema["properties"]
     )
-    assert set(schema["required"]) == set(schema["properties"])
+    # What came from the cache says so; checkpoints of before there was one do not.
+    assert set(schema["required"]) == set(schema["properties"]) - {"cached", "likeness"}
 
 
 def test_a_hop_is_plain_json() -> None:
