@@ -14,6 +14,7 @@ import sys, xllamacpp
 params = xllamacpp.CommonParams()
 params.model.path, params.n_ctx, params.n_parallel = sys.argv[1], 1024, 1
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+params.n_predict = 48  # words enough to see that they come
 server = xllamacpp.Server(params)
 print(server.listening_address, flush=True)
 sys.stdin.read()  # until the test closes it

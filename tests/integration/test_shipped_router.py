@@ -34,9 +34,9 @@ def test_the_papers_example_goes_to_math_and_is_rewritten_with_its_numbers(route
 
 
 def test_every_expert_is_found_in_the_projects_held_out_requests(router: OctopusRouter) -> None:
-    unseen = [row for row in own_requests() if held_out(row.request)][::3]
+    unseen = [row for row in own_requests() if held_out(row.request)][::6]
     scores = measure_routes(router, Rows(unseen, [], []))["own_requests"]
-    assert scores.rows > 600
+    assert scores.rows > 300
     # One row in eight stands at a border on purpose; the third router has 0.80 of them (docs/log.md, 2026-11-25).
     assert scores.accuracy >= 0.78
     assert scores.macro_f1 >= 0.78
@@ -65,10 +65,10 @@ def test_the_figures_on_the_card_are_those_of_this_router() -> None:
 def test_edges_stop_after_a_single_request_and_take_the_second_part_of_two(router: OctopusRouter) -> None:
     assert sorted(router.engine.adapters) == sorted(PAPER_EXPERTS)
     unseen = [row for row in own_paths() if held_out(row.request) and len(row.hops) > 1]
-    shares = measure_hops(router, unseen[:30])
+    shares = measure_hops(router, unseen[:20])
     assert shares["later_hop"] >= 0.6
     assert shares["end"] >= 0.8
-    single = [row for row in own_requests() if held_out(row.request) and not row.previous][:40]
+    single = [row for row in own_requests() if held_out(row.request) and not row.previous][:20]
     stops = 0
     for row in single:
         done = [Done(router.tokens.token(row.expert), row.answer)]
@@ -95,6 +95,7 @@ def test_odd_requests_get_an_answer(router: OctopusRouter, request_: str) -> Non
     assert 0 < decision.confidence <= 1
 
 
+@pytest.mark.slow
 def test_a_decision_costs_a_bare_forward_pass(root: Path) -> None:
     most = 1024 if fast_dtype() is torch.bfloat16 else 1700  # fp32 weighs twice as much
 
