@@ -69,8 +69,8 @@ REQUESTS = {
 def main(folder: Path) -> None:
     """Trains, and asks about requests it has not seen."""
     plan = read_plan(PLAN)
-    quick = {"first_layer": 20, "batch": 8, "evaluations": 0}
-    mixture = plan.mixture.model_copy(update={"passes": 8, "composed": 0})
+    quick = {"first_layer": 20, "batch": 4, "evaluations": 0}
+    mixture = plan.mixture.model_copy(update={"passes": 16, "composed": 0})
     plan = plan.model_copy(update={"router": plan.router.model_copy(update=quick), "mixture": mixture})
     with tempfile.TemporaryDirectory() as work:
         rows = Path(work) / "requests.jsonl"
