@@ -65,7 +65,11 @@ def router_samples(rows: Rows, tokens: FunctionalTokens, codec: Codec, mixture: 
         text = dress(text, draw) if draw.random() < share else text
         return paste(text, rows.paragraphs, draw) if rows.paragraphs and draw.random() < mixture.pasted else text
 
-    for row in rows.requests:
+    # All of them in their own order where all are drawn: a run that was stopped finds the rows it had.
+    drawn = rows.requests
+    if mixture.requested < 1:
+        drawn = draw.sample(rows.requests, round(mixture.requested * len(rows.requests)))
+    for row in drawn:
         again = row.model_copy(
             update={
                 "request": dressed(row.request, mixture.dressed),

@@ -53,6 +53,7 @@ class Mixture(_Section):
 
     Attributes:
         passes: How often the rows are drawn.
+        requested: Share of requests in a pass; less for a run that goes on from a router that knows them.
         asked: Share of benchmark questions in a pass.
         with_choices: Share of those that carry their choices.
         dressed: Share of requests that are typed another way.
@@ -65,6 +66,7 @@ class Mixture(_Section):
     """
 
     passes: int = Field(default=3, gt=0)
+    requested: float = Field(default=1.0, gt=0, le=1)
     asked: float = Field(default=0.6, ge=0, le=1)
     with_choices: float = Field(default=0.5, ge=0, le=1)
     dressed: float = Field(default=0.6, ge=0, le=1)

@@ -139,6 +139,15 @@ def test_joined_requests_have_two_experts_and_nothing_held_out_is_joined() -> No
     assert not [line for line in lines if f"{line}<" in seen or f"{line} " in seen or f"{line}\n" in seen]
 
 
+def test_a_share_of_the_requests_is_drawn_and_the_same_ones_again() -> None:
+    rows = Rows([Request(id=f"m{index}", request=f"Question {index}?", expert="math") for index in range(40)], [], [])
+    mixture = Mixture(requested=0.25, composed=0)
+    drawn = router_samples(rows, TOKENS, CHATML, mixture, seed=1)
+    assert len(drawn) == 10
+    assert router_samples(rows, TOKENS, CHATML, mixture, seed=1) == drawn
+    assert router_samples(rows, TOKENS, CHATML, mixture, seed=2) != drawn
+
+
 def test_targets_become_shares_of_the_choice() -> None:
     row = REQUEST.model_copy(update={"targets": {"math": 0.9, "physics": 0.3, "law": 0.0}})
     sample = request_sample(row, TOKENS, CHATML, stop=False)
