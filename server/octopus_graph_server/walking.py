@@ -1,6 +1,6 @@
 """A run of the graph, told as it goes."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 from uuid import UUID
@@ -10,6 +10,7 @@ from langchain_core.runnables.config import merge_configs
 from langgraph.types import Command
 
 from octopus_graph.experts import Expert
+from octopus_graph.nodes import FINISH, ROUTE
 from octopus_graph.options import chat_model_of, with_options
 from octopus_graph_server.listening import Listener, Speech
 from octopus_graph_server.running import Ask, Decided, Ended, Event, Hopped, Stopped, Words
@@ -26,18 +27,18 @@ async def walk(service: Service, ask: Ask, run_id: str) -> AsyncGenerator[Event]
     """
     listener, telling = Listener(), Telling(service.experts)
     values: dict[str, Any] = {}
-    async with aclosing(await _stream(service, ask, run_id, listener)) as events:
+    modes = _modes(service, ask)
+    async with aclosing(await _stream(service, ask, run_id, listener, modes)) as events:
         async for mode, event in events:
             if mode == "values":
                 values = event
-            elif mode == "updates":
-                for stop in event.get("__interrupt__", ()):
-                    for told in telling.nobody():
-                        yield told
-                    yield Stopped(_question(stop.value))
-                    return
-            else:
-                for told in telling.messages(*event) if mode == "messages" else telling.custom(event):
+            elif mode == "updates" and "__interrupt__" in event:
+                for told in telling.nobody():
+                    yield told
+                yield Stopped(_question(event["__interrupt__"][0].value))
+                return
+            elif mode in modes:
+                for told in telling.take(mode, event):
                     yield told
     if telling.answer is None:  # a graph of somebody else's: its last message is the answer
         telling.answer = str(values["messages"][-1].text) if values.get("messages") else ""
@@ -49,23 +50,31 @@ async def walk(service: Service, ask: Ask, run_id: str) -> AsyncGenerator[Event]
     yield Ended(telling.answer, hops=tuple(telling.hops), usage=listener.usage, cut=listener.cut)
 
 
-async def _stream(service: Service, ask: Ask, run_id: str, listener: Listener) -> Any:
+def _modes(service: Service, ask: Ask) -> list[str]:
+    """Says what LangGraph is to stream.
+
+    What nodes have written tells as much as what they say while they run, at less cost; only words cannot wait for it.
+    """
+    ours = {ROUTE, *service.experts, FINISH} <= service.stateless.nodes.keys()
+    modes = ["custom", "messages"] if ask.words else ["updates"] if ours else ["custom"]
+    return modes if service.router is not None else [*modes, "values"]
+
+
+async def _stream(service: Service, ask: Ask, run_id: str, listener: Listener, modes: list[str]) -> Any:
     config = with_options({"run_id": UUID(run_id), "callbacks": [listener]}, ask.options)
-    own = service.router is not None
-    modes = ["custom", *(["messages"] if ask.words else []), *([] if own else ["values"])]
     graph: Any = service.stateless
     given: Any
     if ask.thread and service.saver is not None:
         graph = service.graph
         config = merge_configs(config, {"configurable": {"thread_id": ask.thread}})
-        modes.append("updates")
+        modes = list(dict.fromkeys([*modes, "updates"]))  # these hold interrupts
         if (await graph.aget_state(config)).interrupts:
             given = Command(resume=str(ask.messages[-1].text))
         else:
             given = {"messages": list(ask.messages)}
     else:
         given = {"messages": await service.earlier.told(ask.messages, service.router)}
-    return graph.astream(given, config, context=ask.context if own else None, stream_mode=modes)
+    return graph.astream(given, config, context=ask.context if service.router is not None else None, stream_mode=modes)
 
 
 def _question(value: Any) -> str:
@@ -85,46 +94,46 @@ class Telling:
         self.hops: list[Mapping[str, Any]] = []
         self.answer: str | None = None
         self._speakers = {name for name, expert in experts.items() if chat_model_of(expert.runnable) is not None}
-        self._expert: str | None = None
-        self._together = False
+        self._asked: list[str | None] = []
         self._speech = Speech()
         self._opening = ""
         self._decided = False
 
-    def custom(self, event: Any) -> list[Event]:
-        """Takes an event of the graph's own."""
-        if not isinstance(event, dict):
-            return []
-        event = cast(dict[str, Any], event)
+    def take(self, mode: str, event: Any) -> list[Event]:
+        """Takes what LangGraph streams in a mode."""
+        if mode == "messages":
+            return self._message(*event)
+        if mode == "updates":
+            return [told for each in _events(event) for told in self._event(each)]
+        return self._event(cast(dict[str, Any], event)) if isinstance(event, dict) else []
+
+    def _event(self, event: Mapping[str, Any]) -> list[Event]:
         match event.get("event"):
             case "decision":
                 return self._decision(event)
             case "hop":
                 self.hops.append({name: value for name, value in event.items() if name != "event"})
-                said = [] if self._together else self._say(self._speech.rest(str(event["answer"])))
+                said = [] if len(self._asked) > 1 else self._say(self._speech.rest(str(event["answer"])))
                 return [*said, Hopped(self.hops[-1])]
             case "answer":
                 self.answer = str(event["answer"])
-                if self._together:  # they answered in any order
-                    order: list[str] = event["path"]
-                    self.hops.sort(key=lambda hop: order.index(hop["expert"]))
-                return self._say(self.answer) if self._together or not self.hops else []
+                together = len(self._asked) > 1
+                if together:  # they answered in any order
+                    self.hops.sort(key=lambda hop: self._asked.index(hop["expert"]))
+                return self._say(self.answer) if together or not self.hops else []
             case _:
                 return []
 
-    def messages(self, message: Any, metadata: Mapping[str, Any]) -> list[Event]:
-        """Takes a message, or a piece of one, and the node it comes from."""
+    def _message(self, message: Any, metadata: Mapping[str, Any]) -> list[Event]:
         node = str(metadata.get("langgraph_checkpoint_ns") or metadata.get("langgraph_node", "")).partition(":")[0]
-        if not isinstance(message, AIMessageChunk) or self._together:
-            return []
-        if node != self._expert or node not in self._speakers:
+        if not isinstance(message, AIMessageChunk) or [node] != self._asked or node not in self._speakers:
             return []
         return self._say(self._speech.hear(message))
 
-    def _decision(self, event: dict[str, Any]) -> list[Event]:
-        self._expert, self._together = event["expert"], bool(event["also"])
+    def _decision(self, event: Mapping[str, Any]) -> list[Event]:
+        self._asked = [event["expert"], *event["also"]]
         self._speech = Speech()
-        self._opening = f"\n\n{heading(str(self._expert))}" if self.hops else ""
+        self._opening = f"\n\n{heading(str(event['expert']))}" if self.hops else ""
         first = Decided(event["expert"], event["confidence"], bool(event.get("cached")))
         return [] if self._decided else self._first(first)
 
@@ -141,6 +150,17 @@ class Telling:
             return []
         text, self._opening = self._opening + text, ""
         return [Words(text)]
+
+
+def _events(updates: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Reads from what nodes have written what they said while they ran."""
+    for node, update in updates.items():
+        if isinstance(hops := update.get("hops"), list):
+            yield from ({"event": "hop", **hop} for hop in cast(list[dict[str, Any]], hops))
+        if "decision" in update:
+            yield {"event": "decision", **update["decision"]}
+        if node == FINISH:
+            yield {"event": "answer", "answer": str(update["messages"][-1].text)}
 
 
 def heading(expert: str) -> str:

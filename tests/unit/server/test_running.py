@@ -94,8 +94,9 @@ def words(events: list[Event]) -> str:
     return "".join(event.text for event in events if isinstance(event, Words))
 
 
-async def test_a_run_is_told_from_the_decision_to_the_end() -> None:
-    events = await told(service_of(), "math", words=True)
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_a_run_is_told_from_the_decision_to_the_end(wanted: bool) -> None:
+    events = await told(service_of(), "math", words=wanted)
     assert [type(event) for event in events] == [Decided, Words, Hopped, Ended]
     assert events[0] == Decided("math", cast(float, pytest.approx(0.99)))
     assert isinstance(events[-1], Ended)
@@ -110,17 +111,19 @@ async def test_the_parts_of_several_hops_come_with_the_headings_of_the_whole(wan
     assert heading("math") + words(events) == end.answer
 
 
-async def test_experts_asked_together_are_told_once_and_in_order() -> None:
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_experts_asked_together_are_told_once_and_in_order(wanted: bool) -> None:
     context = OctopusContext(min_confidence=0.9, when_unsure="fan_out")
-    events = await told(service_of(), "unsure", words=True, context=context)
+    events = await told(service_of(), "unsure", words=wanted, context=context)
     end = events[-1]
     assert isinstance(end, Ended)
     assert end.path == ["law", "math"]
     assert words(events) == end.answer
 
 
-async def test_where_nobody_is_sure_enough_the_graph_says_so() -> None:
-    events = await told(service_of(), "unsure", words=True, context=OctopusContext(min_confidence=0.9))
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_where_nobody_is_sure_enough_the_graph_says_so(wanted: bool) -> None:
+    events = await told(service_of(), "unsure", words=wanted, context=OctopusContext(min_confidence=0.9))
     end = events[-1]
     assert events[0] == Decided(None, cast(float, pytest.approx(0.52, abs=0.01)))
     assert isinstance(end, Ended)
