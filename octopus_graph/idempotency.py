@@ -100,7 +100,7 @@ def call_of(config: RunnableConfig | None, expert: str, asked: str) -> Call | No
     """
     configurable: dict[str, Any] = (config or {}).get("configurable", {})
     ledger, task = configurable.get(_PLACE), configurable.get(_TASK)
-    if not isinstance(ledger, Ledger) or not task:  # only an object counts: no client can send one
+    if not ledger or not task or not isinstance(ledger, Ledger):  # only an object counts: no client can send one
         return None
     parts = json.dumps([ledger.run, str(task), expert, asked])
     return Call(hashlib.sha256(parts.encode()).hexdigest(), ledger)

@@ -227,7 +227,8 @@ class Nodes:
     def _context(self) -> OctopusContext:
         """Returns what the caller set, over the graph's defaults."""
         given: Any = get_runtime(OctopusContext).context
-        if not isinstance(given, OctopusContext):  # none, or that of a graph this one is a part of
+        # None, that of a graph this one is a part of, or one that sets nothing.
+        if not isinstance(given, OctopusContext) or not given.model_fields_set:
             return self.defaults
         return self.defaults.model_copy(update={name: getattr(given, name) for name in given.model_fields_set})
 

@@ -6,6 +6,7 @@ Octopus v4 (arXiv 2404.19296, section 3.1) names the experts `<nexa_0>` … `<ne
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from octopus_graph.errors import ConfigurationError, UnknownExpertError
 
@@ -85,4 +86,8 @@ class FunctionalTokens:
 
     def expert(self, token: str) -> str | None:
         """Returns the expert a token names; `None` for `<nexa_end>` and for anything else."""
-        return dict(zip(self, self.experts, strict=False)).get(token)
+        return self._by_token.get(token)
+
+    @cached_property
+    def _by_token(self) -> dict[str, str]:
+        return dict(zip(self, self.experts, strict=False))
