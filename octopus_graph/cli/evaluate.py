@@ -16,6 +16,7 @@ from octopus_graph.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from octopus_graph.evaluation.tables import Table
+    from octopus_graph.evaluation.tasks import Evaluation
     from octopus_graph.router import OctopusRouter
     from octopus_graph.training.mixture import Rows
 
@@ -68,7 +69,7 @@ def evaluate(
         int | None,
         typer.Option(
             min=1,
-            help="At most so many cases of each source, evenly taken [default: all; with the task all, 300 of what"
+            help="At most so many cases of each source, evenly taken [default: all; with the task all, 250 of what"
             " training held out]",
             show_default=False,
         ),
@@ -106,67 +107,90 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget what an earlier run has kept in --out, and measure it all anew.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Measures a router: tables, JSON, and one page of HTML with the plots.
 
     A case is a JSON object with request (or question) and expert, or hops; without either it is one that no expert
     fits. With choices and answer it is a question of multiple choice. The task all takes fewer cases of each source,
-    evenly, than a task by itself; how many, its tables say.
+    evenly, than a task by itself; how many, its tables say. Each task is printed and written when it is finished, and
+    the same command goes on from there when it was stopped.
     """
     if not 0 < max_error < 1:
         raise typer.BadParameter("a share between 0 and 1, such as 0.05", param_hint="--max-error")
     folder = _folder(data)
     with _extra():
         from octopus_graph.engines.embedding import Encoder
-        from octopus_graph.evaluation import tasks
+        from octopus_graph.evaluation import samples, tasks
         from octopus_graph.evaluation.answers import read_outcomes
         from octopus_graph.evaluation.cases import fresh_paragraphs
-        from octopus_graph.evaluation.report import write_report
-        from octopus_graph.evaluation.tables import tables
+        from octopus_graph.evaluation.vectors import Vectors
     from octopus_graph.router import OctopusRouter
     from octopus_graph.weights import minilm
+    from octopus_graph.weights.store import cache_folder
 
     console = err()
 
     def say(text: str) -> None:
         console.print(printable(text))
 
-    limits = tasks.QUICK if task is Task.ALL else tasks.THOROUGH
+    limits = samples.QUICK if task is Task.ALL else samples.THOROUGH
     opened = OctopusRouter.from_pretrained(router)
     rows = _rows(opened, folder, examples) if baselines or not files else None
     if baselines and rows is None:
         say("No baselines: they would learn the project's rows, whose experts this router has not. Give --examples.")
         baselines = False
     if files:
-        cases, left_out = tasks.thinned(tasks.files_cases(files, opened.experts, choices=choices or bool(graph)), most)
+        cases, left_out = samples.thinned(
+            samples.files_cases(files, opened.experts, choices=choices or bool(graph)), most
+        )
     elif rows:
-        cases, left_out = tasks.thinned(tasks.held_out_cases(rows[1]), most or limits.held_out)
-        cases = cases if examples else [*tasks.own_cases(opened.experts), *cases]
+        cases, left_out = samples.thinned(samples.held_out_cases(rows[1]), most or limits.held_out)
+        cases = cases if examples else [*samples.own_cases(opened.experts), *cases]
     else:
         raise typer.BadParameter("this router has experts of its own: give a FILE of cases, or --examples")
+    embed = None
+    if baselines:
+        embed = Vectors(Encoder(minilm.prepare()), cache_folder() / "embeddings" / minilm.WHEEL.member_sha256[:16], say)
     run = tasks.Evaluation(
         router=opened,
         cases=cases,
         learned=rows[0] if rows and baselines else None,
         unseen_paragraphs=fresh_paragraphs(),
-        embed=Encoder(minilm.prepare()) if baselines else None,
+        embed=embed,
         outcomes=read_outcomes(folder) if folder and task in {Task.ANSWERS, Task.ALL} else (),
         ask=asking(graph, opened) if graph else None,
+        graph=_content(graph) if graph else "",
         semantic_router=semantic_router or (SEMANTIC_ROUTER if SEMANTIC_ROUTER.exists() else None),
         max_error=max_error,
-        fitted=tasks.fitted_on(rows[1]) if rows else (),
+        fitted=samples.fitted_on(rows[1]) if rows else (),
         limits=limits,
         left_out=left_out,
         say=say,
+        out=out_folder,
+        fresh=fresh,
     )
-    figures = run.run(list(tasks.TASKS) if task is Task.ALL else [task.value])
-    page = write_report(figures, out_folder)
+    _report(run, list(tasks.TASKS) if task is Task.ALL else [task.value], out_folder, as_json=as_json)
+
+
+def _report(run: "Evaluation", names: list[str], folder: Path, *, as_json: bool) -> None:
+    """Prints and writes each task when it is finished: whoever stops the run has what is there."""
+    from octopus_graph.evaluation.report import write_report
+    from octopus_graph.evaluation.tables import task_tables, times
+
+    figures = run.heading()
+    for name in names:
+        figures |= run.measure(name, figures["measured"])
+        page = write_report(figures, folder)
+        for table in () if as_json else task_tables(name, figures):
+            _show(table)
     if as_json:
         emit(figures)
         return
-    for table in tables(figures):
-        _show(table)
+    _show(times(figures))
     out().print(f"The report is {page}")
 
 
@@ -179,6 +203,11 @@ def _extra() -> Generator[None]:
         if (error.name or "").partition(".")[0] == "octopus_graph":
             raise
         raise MissingExtraError("train", "Evaluation") from error
+
+
+def _content(graph: str) -> str:
+    """Names a graph by its file's text where it is one."""
+    return f"{graph} {Path(graph).read_text(encoding='utf-8') if Path(graph).is_file() else ''}"
 
 
 def _folder(data: Path | None) -> Path | None:

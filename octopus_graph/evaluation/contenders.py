@@ -24,16 +24,15 @@ from sklearn.svm import LinearSVC
 from octopus_graph.codec import Turn
 from octopus_graph.errors import ConfigurationError
 from octopus_graph.evaluation.cases import Case
+from octopus_graph.evaluation.kept import Journal, digest
+from octopus_graph.evaluation.vectors import Embed
 from octopus_graph.router import OctopusRouter
 from octopus_graph.training.mixture import Rows
 
-__all__ = ["Contender", "Embed", "Guess", "Knn", "Remembered", "Router", "SemanticRouter", "Svm", "examples"]
-
-Embed = Callable[[Sequence[str]], Any]
-"""Texts in, an array of shape (texts, dimensions) out."""
+__all__ = ["Contender", "Guess", "Knn", "Router", "SemanticRouter", "Svm", "examples"]
 
 NEIGHBOURS = 20
-READ = 600  # characters a sentence encoder is given: it learned from sentences, and the router reads 128 tokens
+CHUNK = 128  # decisions that a run which is killed loses at most
 
 
 @dataclass(frozen=True)
@@ -70,42 +69,43 @@ class Router:
 
     name = "octopus"
 
-    def __init__(self, router: OctopusRouter) -> None:
-        """Takes it as it is."""
+    def __init__(
+        self, router: OctopusRouter, journal: Journal | None = None, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Takes it as it is.
+
+        Args:
+            router: The router.
+            journal: What it has decided before, and where it writes what it decides: several tasks ask the same.
+            say: Hears how far it is.
+        """
         self._router = router
-        self._known: dict[str, Guess] = {}
+        self._journal = Journal() if journal is None else journal
+        self._say = say
 
     def guess(self, requests: Sequence[str]) -> list[Guess]:
-        """Names the expert of each request; several tasks ask the same ones, and each is decided once."""
-        new = [request for request in dict.fromkeys(requests) if request not in self._known]
-        decided = self._router.decide_many(new) if new else []
-        self._known |= {
-            request: Guess(each.expert or "", each.confidence) for request, each in zip(new, decided, strict=True)
-        }
-        return [self._known[request] for request in requests]
+        """Names the expert of each request, and decides each once."""
+        keys = {request: digest("guess", request) for request in requests}
+        todo = sorted((request for request in keys if keys[request] not in self._journal), key=len)
+        for start in range(0, len(todo), CHUNK):
+            if start:
+                self._say(f"  decisions: {start:,} of {len(todo):,}")
+            some = todo[start : start + CHUNK]
+            decided = self._router.decide_many(some)
+            self._journal.add(
+                (keys[request], [each.expert or "", each.confidence])
+                for request, each in zip(some, decided, strict=True)
+            )
+        return [Guess(*self._journal[keys[request]]) for request in requests]
 
     def guess_after(self, case: Case) -> Guess:
         """Names the expert of a request that needs the turns before it."""
-        turns = [Turn(turn.request, self._router.tokens.token(turn.expert)) for turn in case.previous]
-        decided = self._router.decide(case.request, previous=turns, rewrite="never")
-        return Guess(decided.expert or "", decided.confidence)
-
-
-class Remembered:
-    """An encoder that embeds each text once, however many baselines ask for it."""
-
-    def __init__(self, embed: Embed) -> None:
-        """Takes the encoder."""
-        self._embed = embed
-        self._known: dict[str, Any] = {}
-
-    def __call__(self, texts: Sequence[str]) -> Any:
-        """Returns one row for each text."""
-        cut = [text[:READ] for text in texts]
-        new = [text for text in dict.fromkeys(cut) if text not in self._known]
-        if new:
-            self._known |= zip(new, self._embed(new), strict=True)
-        return np.stack([self._known[text] for text in cut])
+        key = digest("guess after", case.request, [turn.model_dump() for turn in case.previous])
+        if key not in self._journal:
+            turns = [Turn(turn.request, self._router.tokens.token(turn.expert)) for turn in case.previous]
+            decided = self._router.decide(case.request, previous=turns, rewrite="never")
+            self._journal.add([(key, [decided.expert or "", decided.confidence])])
+        return Guess(*self._journal[key])
 
 
 class Svm:

@@ -13,6 +13,7 @@ from functools import partial
 from octopus_graph.codec import Done, Turn
 from octopus_graph.effects import Logic, run
 from octopus_graph.evaluation.cases import Case
+from octopus_graph.evaluation.kept import Journal, digest
 from octopus_graph.evaluation.metrics import Interval, Slice, part, share
 from octopus_graph.router import OctopusRouter, Rewrite, RouterDecision
 from octopus_graph.state import OctopusContext
@@ -100,19 +101,31 @@ def _asked(case: Case, decision: RouterDecision) -> Asked:
     return decision.expert or "", case.request if decision.rewrite is None else decision.rewrite
 
 
-def measure_paths(router: OctopusRouter, cases: Sequence[Case], *, rewrite: Rewrite = DEFAULTS.rewrite) -> PathFigures:
+def measure_paths(
+    router: OctopusRouter,
+    cases: Sequence[Case],
+    *,
+    rewrite: Rewrite = DEFAULTS.rewrite,
+    journal: Journal | None = None,
+) -> PathFigures:
     """Walks every case and compares.
 
     Args:
         router: With its edge adapters.
         cases: Requests with `hops`; those of one hop are the near misses.
         rewrite: As in `walk`.
+        journal: Paths walked before, and where those walked now are written.
     """
+    journal = Journal() if journal is None else journal
     lengths: dict[str, list[bool]] = defaultdict(list)
     styles: dict[str, list[bool]] = defaultdict(list)
     walked: list[tuple[tuple[str, ...], tuple[str, ...], float]] = []
     for case in cases:
-        path, sure = walk(router, case, rewrite=rewrite)
+        key = digest("walk", rewrite, DEFAULTS.max_hops, case.model_dump(include={"request", "previous", "hops"}))
+        if key not in journal:
+            journal.add([(key, walk(router, case, rewrite=rewrite))])
+        experts, sure = journal[key]
+        path = tuple(experts)
         walked.append((case.path, path, sure))
         lengths[str(len(case.path))].append(path == case.path)
         if case.style:

@@ -12,7 +12,7 @@ import numpy as np
 
 from octopus_graph.codec import Done, Turn
 from octopus_graph.evaluation.cases import Case
-from octopus_graph.evaluation.contenders import Embed
+from octopus_graph.evaluation.vectors import Embed
 from octopus_graph.gate import parts_about
 from octopus_graph.literals import normal
 from octopus_graph.router import OctopusRouter, RouterDecision

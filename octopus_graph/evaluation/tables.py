@@ -1,10 +1,10 @@
 """The figures as tables of plain texts: the command line prints them, and the page of HTML shows the same."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-__all__ = ["Table", "tables"]
+__all__ = ["Table", "tables", "task_tables", "times"]
 
 _NONE = "-"
 _Figures = Mapping[str, Any]
@@ -28,20 +28,32 @@ class Table:
 
 
 def tables(figures: _Figures) -> list[Table]:
-    """Makes the tables of every task that was measured."""
-    found: list[Table] = []
-    if figures.get("thinned_out"):
-        notes = [f"{source}: {used:,} of {of:,} cases" for source, (used, of) in figures["thinned_out"].items()]
-        found.append(Table("Thinned out, evenly, to save time", notes=notes))
-    for task, make in _TASKS.items():
-        if task not in figures:
-            continue
-        measured: _Figures = figures[task]
-        if "skipped" in measured and len(measured) == 1:
-            found.append(Table(task.capitalize(), notes=[f"Skipped: {measured['skipped']}."]))
-        else:
-            found += make(measured)
-    return found
+    """Makes the tables of every task that was measured, and one of the time they took."""
+    found = [table for task in _TASKS if task in figures for table in task_tables(task, figures)]
+    return [*found, times(figures)]
+
+
+def task_tables(task: str, figures: _Figures) -> list[Table]:
+    """Makes the tables of one task that was measured."""
+    measured: _Figures = figures[task]
+    if "skipped" in measured and len(measured) == 1:
+        return [Table(task.capitalize(), notes=[f"Skipped: {measured['skipped']}."])]
+    first, *more = _TASKS[task](measured)
+    sampled = figures["measured"][task]["sampled"]
+    if sampled:
+        counts = ", ".join(f"{source} {used:,} of {of:,}" for source, (used, of) in sampled.items())
+        first = replace(first, notes=[*first.notes, f"Samples, taken evenly: {counts}."])
+    return [first, *more]
+
+
+def times(figures: _Figures) -> Table:
+    """Makes the table of when tasks were measured, and how long that took."""
+    return Table(
+        "Time",
+        ["task", "measured", "took"],
+        [[task, found["at"], f"{found['seconds']:,.0f} s"] for task, found in figures["measured"].items()],
+        ["What an earlier run had decided or embedded already took no time in this one."],
+    )
 
 
 def _routing(figures: _Figures) -> Iterable[Table]:

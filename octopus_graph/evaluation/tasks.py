@@ -1,68 +1,38 @@
-"""The tasks by name: what `octopus-graph evaluate` runs, and on which cases where it is given none."""
+"""The tasks by name: what `octopus-graph evaluate` runs. What an earlier run has kept is taken from there."""
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from octopus_graph.evaluation.answers import OUTCOMES, Outcome, measure_answers, small
 from octopus_graph.evaluation.calibration import measure_calibration
-from octopus_graph.evaluation.cases import Case, by_source, evenly, own_sets, read_cases
-from octopus_graph.evaluation.contenders import Contender, Embed, Knn, Remembered, Router, SemanticRouter, Svm, examples
+from octopus_graph.evaluation.cases import Case, by_source, evenly
+from octopus_graph.evaluation.contenders import Contender, Knn, Router, SemanticRouter, Svm, examples
 from octopus_graph.evaluation.fewshot import Ask, measure_few_shot
+from octopus_graph.evaluation.kept import Journal, Kept, digest, measuring_code
 from octopus_graph.evaluation.paths import PathFigures, measure_paths
 from octopus_graph.evaluation.rewrites import measure_rewrites
 from octopus_graph.evaluation.robustness import measure_robustness
-from octopus_graph.evaluation.routing import Standing, measure_routing
+from octopus_graph.evaluation.routing import measure_routing
+from octopus_graph.evaluation.samples import QUICK, Limits
 from octopus_graph.evaluation.speed import measure_speed
+from octopus_graph.evaluation.vectors import Embed
 from octopus_graph.router import OctopusRouter
 from octopus_graph.training.data import held_out
-from octopus_graph.training.heldout import temperature_half
 from octopus_graph.training.mixture import Rows
 
-__all__ = [
-    "QUICK",
-    "TASKS",
-    "THOROUGH",
-    "Evaluation",
-    "Limits",
-    "files_cases",
-    "fitted_on",
-    "held_out_cases",
-    "own_cases",
-    "thinned",
-]
+__all__ = ["TASKS", "Evaluation"]
 
+Row = TypeVar("Row")
 RISKS = (0.01, 0.02, 0.05, 0.1, 0.2)
 NO_SINGLE = "no case has one expert and stands alone"
 # Of other styles a rewrite leaves things out on purpose, such as what was pasted in front.
 REPHRASED = ("", "terse", "chatty", "typo", "nonnative", "formal")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How many cases a task takes at most, evenly: two slow cores read some 1,000 tokens a second.
-
-    Attributes:
-        held_out: Of each source that training held out; `None` for all.
-        walked: Paths of each source: three decisions each, one by one.
-        rewrites: Of all sources together: a rewrite takes a second.
-        retyped: Of all sources together: each is decided five times more.
-        timed: Of all sources together.
-    """
-
-    held_out: int | None
-    walked: int
-    rewrites: int
-    retyped: int
-    timed: int
-
-
-QUICK = Limits(held_out=300, walked=150, rewrites=200, retyped=200, timed=50)
-"""Keeps all tasks together within some twelve minutes."""
-THOROUGH = Limits(held_out=None, walked=1000, rewrites=2000, retyped=1000, timed=100)
-"""Of one task by itself."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +48,14 @@ class Evaluation:
         fitted: Requests among the cases that the router's temperature was fitted on.
         limits: How many cases tasks take.
         left_out: For each source that was thinned out (cases used, cases there were).
-        embed: The sentence encoder, where there is one.
+        embed: The sentence encoder, where there is one; it should remember what it has embedded.
         say: Hears what goes on, a line at a time.
         outcomes: Recorded answers of models, for the task `answers`.
         ask: Asks an expert of a graph, for the task `answers`; `None` for recorded outcomes alone.
+        graph: Names that graph by its content: another one's answers are measured anew.
         semantic_router: The Python of an environment that has semantic-router, for that baseline.
+        out: The folder in which it is kept what was measured and decided; `None` keeps nothing.
+        fresh: Forget what an earlier run has kept there.
     """
 
     router: OctopusRouter
@@ -93,36 +66,111 @@ class Evaluation:
     say: Callable[[str], None]
     outcomes: Sequence[Outcome] = ()
     ask: Ask | None = None
+    graph: str = ""
     semantic_router: Path | None = None
     max_error: float = 0.05
     fitted: Collection[str] = ()
     limits: Limits = QUICK
     left_out: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    out: Path | None = None
+    fresh: bool = False
 
     def run(self, tasks: Sequence[str]) -> dict[str, Any]:
         """Measures, and returns the figures as plain JSON values."""
-        figures: dict[str, Any] = {
-            "router": self.router.revision,
-            "experts": list(self.router.experts),
-            "thinned_out": {source: list(counts) for source, counts in self.left_out.items()},
-        }
+        figures = self.heading()
         for task in tasks:
-            self.say(f"{task} …")
-            figures[task] = TASKS[task](self)
+            figures |= self.measure(task, figures["measured"])
         return figures
+
+    def heading(self) -> dict[str, Any]:
+        """Returns what figures are of, before there are any."""
+        return {"router": self.router.revision, "experts": list(self.router.experts), "measured": {}}
+
+    def measure(self, task: str, measured: dict[str, Any]) -> dict[str, Any]:
+        """Measures one task, or finds what an earlier run has measured.
+
+        Args:
+            task: Its name.
+            measured: Takes a note of when that was, how many seconds it took, and which sources were sampled.
+
+        Returns:
+            The figures by the task's name.
+        """
+        found = self._kept.figures(task) if self._kept else None
+        if found:
+            self.say(
+                f"{task}: measured {found['at']}, with the same router, cases and limits; --fresh measures it again."
+            )
+        else:
+            self.say(f"{task} …")
+            started = time.monotonic()
+            self._sampled.clear()
+            figures = TASKS[task](self)
+            found = {
+                "at": datetime.now(UTC).isoformat(sep=" ", timespec="minutes"),
+                "seconds": round(time.monotonic() - started, 1),
+                "sampled": dict(self._sampled),
+                "figures": figures,
+            }
+            if self._kept:
+                self._kept.keep(task, found)
+        measured[task] = {key: value for key, value in found.items() if key != "figures"}
+        return {task: found["figures"]}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names everything that figures depend on."""
+        rows = self.learned
+        return digest(
+            [version("octopus-graph"), measuring_code()],
+            [self.router.revision, list(self.router.experts)],
+            self.router.calibration and self.router.calibration.model_dump(),
+            [case.model_dump() for case in self.cases],
+            rows and [[row.model_dump() for row in part] for part in (rows.requests, rows.questions)],
+            [outcome.model_dump() for outcome in self.outcomes],
+            [list(self.unseen_paragraphs), sorted(self.fitted), self.max_error, asdict(self.limits), self.graph],
+            [bool(self.embed), bool(self.semantic_router), bool(self.ask)],
+        )
+
+    @cached_property
+    def _kept(self) -> Kept | None:
+        if self.out is None:
+            return None
+        return Kept(self.out, self.router.revision, self.fingerprint, fresh=self.fresh)
+
+    @cached_property
+    def _journal(self) -> Journal:
+        return self._kept.journal if self._kept else Journal()
+
+    def _taken(self, name: str, rows: Sequence[Row], most: int | None) -> Sequence[Row]:
+        """Takes a sample evenly, and notes of how many."""
+        kept = evenly(rows, len(rows) if most is None else most)
+        _, there = self.left_out.get(name, (0, len(rows)))
+        if len(kept) < there:
+            self._sampled[name] = (len(kept), there)
+        return kept
+
+    @cached_property
+    def _sampled(self) -> dict[str, tuple[int, int]]:
+        """Of the task that is measured now, by source: (rows taken, rows there were)."""
+        return {}
+
+    @cached_property
+    def octopus(self) -> Router:
+        """The router, with a memory."""
+        return Router(self.router, self._journal, self.say)
 
     @cached_property
     def contenders(self) -> list[Contender]:
         """The router and its baselines."""
-        found: list[Contender] = [Router(self.router)]
+        found: list[Contender] = [self.octopus]
         if self.learned:
             texts, experts = examples(self.learned)
             found.append(Svm(texts, experts))
             if self.embed:
-                embed = Remembered(self.embed)
-                found.append(Knn(texts, experts, embed))
+                found.append(Knn(texts, experts, self.embed))
                 if self.semantic_router:
-                    found.append(SemanticRouter(texts, experts, embed, self.semantic_router))
+                    found.append(SemanticRouter(texts, experts, self.embed, self.semantic_router))
         return found
 
     @cached_property
@@ -131,25 +179,25 @@ class Evaluation:
         return [case for case in self.cases if case.expert and not case.hops and not case.previous]
 
     @cached_property
-    def standings(self) -> dict[str, Standing]:
-        """What each contender scores on single requests."""
-        return {
-            contender.name: measure_routing(contender, self.cases, self.router.experts) for contender in self.contenders
-        }
-
-    @cached_property
     def walked(self) -> dict[str, PathFigures]:
         """What paths score, by source."""
-        several = by_source([case for case in self.cases if case.hops])
         return {
-            source: measure_paths(self.router, evenly(part, self.limits.walked)) for source, part in several.items()
+            source: measure_paths(self.router, cases, journal=self._journal)
+            for source, cases in self._to_walk().items()
         }
+
+    def _to_walk(self) -> dict[str, Sequence[Case]]:
+        several = by_source([case for case in self.cases if case.hops])
+        return {source: self._taken(source, cases, self.limits.walked) for source, cases in several.items()}
 
     def routing(self) -> dict[str, Any]:
         """One request, one expert."""
         if not self.single:
             return _skipped(NO_SINGLE)
-        return {"contenders": {name: asdict(standing) for name, standing in self.standings.items()}}
+        for source, cases in by_source([case for case in self.cases if not case.hops]).items():
+            self._taken(source, cases, None)
+        standings = {each.name: measure_routing(each, self.cases, self.router.experts) for each in self.contenders}
+        return {"contenders": {name: asdict(standing) for name, standing in standings.items()}}
 
     def paths(self) -> dict[str, Any]:
         """Several experts, in order."""
@@ -167,7 +215,7 @@ class Evaluation:
             return _skipped("no case has an expert or hops")
         most = max(1, self.limits.rewrites // len(groups))
         return {
-            source: asdict(measure_rewrites(self.router, evenly(group, most), self.embed))
+            source: asdict(measure_rewrites(self.router, self._taken(source, group, most), self.embed))
             for source, group in groups.items()
         }
 
@@ -175,7 +223,10 @@ class Evaluation:
         """Confidence, and what the router's own thresholds bring on a hop and on a whole path."""
         if not self.single and not self.walked:
             return _skipped("no case has an expert or hops")
-        guesses = self.contenders[0].guess([case.request for case in self.single])
+        for source, cases in by_source(self.single).items():
+            self._taken(source, cases, None)
+        self._to_walk()
+        guesses = self.octopus.guess([case.request for case in self.single])
         outcomes = {
             id(case): (guess.confidence, guess.expert == case.expert)
             for case, guess in zip(self.single, guesses, strict=True)
@@ -199,28 +250,26 @@ class Evaluation:
         """The same request, typed another way."""
         if not self.single:
             return _skipped(NO_SINGLE)
-        requests = [case.request for case in evenly(self.single, self.limits.retyped)]
+        most = self.limits.retyped
+        requests = [case.request for case in self._taken("requests of one expert", self.single, most)]
         pairs = [(case.request, case.rewrite) for case in self.single if case.rewrite and case.style in REPHRASED]
-        return {
-            contender.name: {
-                way: asdict(kept)
-                for way, kept in measure_robustness(
-                    contender, requests, self.unseen_paragraphs, evenly(pairs, self.limits.retyped)
-                ).items()
-            }
-            for contender in self.contenders
+        pairs = self._taken("paraphrases", pairs, most)
+        figures = {
+            each.name: measure_robustness(each, requests, self.unseen_paragraphs, pairs) for each in self.contenders
         }
+        return {name: {way: asdict(kept) for way, kept in ways.items()} for name, ways in figures.items()}
 
     def answers(self) -> dict[str, Any]:
         """The right expert asked: by recorded outcomes of models, and by what the graph's own experts answer."""
 
         def decide(questions: Sequence[str]) -> list[str | None]:
-            return [guess.expert for guess in self.contenders[0].guess(questions)]
+            return [guess.expert for guess in self.octopus.guess(questions)]
 
         figures: dict[str, Any] = {}
         if self.outcomes:
             learned = [row for row in self.outcomes if not held_out(row.question)]
             unseen = [row for row in self.outcomes if held_out(row.question)]
+            unseen = self._taken("questions with recorded outcomes", unseen, self.limits.outcomes)
             models = list(self.outcomes[0].correct)
             for name, pool in (("all_models", models), ("up_to_9b", small(models))):
                 if pool and unseen:
@@ -238,7 +287,8 @@ class Evaluation:
         """What a decision costs."""
         if not self.single:
             return _skipped(NO_SINGLE)
-        return asdict(measure_speed(self.router, [case.request for case in evenly(self.single, self.limits.timed)]))
+        cases = self._taken("requests of one expert", self.single, self.limits.timed)
+        return asdict(measure_speed(self.router, [case.request for case in cases]))
 
 
 def _skipped(why: str) -> dict[str, Any]:
@@ -254,54 +304,3 @@ TASKS: dict[str, Callable[[Evaluation], dict[str, Any]]] = {
     "answers": Evaluation.answers,
     "speed": Evaluation.speed,
 }
-
-
-def thinned(cases: Sequence[Case], most: int | None) -> tuple[list[Case], dict[str, tuple[int, int]]]:
-    """Leaves at most so many cases of each source, evenly taken, and says where it left some out, and how many."""
-    groups = {source: (group, evenly(group, most or len(group))) for source, group in by_source(cases).items()}
-    return (
-        [case for _, kept in groups.values() for case in kept],
-        {source: (len(kept), len(group)) for source, (group, kept) in groups.items() if len(kept) < len(group)},
-    )
-
-
-def held_out_cases(unseen: Rows) -> list[Case]:
-    """Returns as cases what training kept out of the rows it draws from."""
-    cases = [
-        Case(
-            request=row.request,
-            expert=row.expert,
-            previous=row.previous,
-            source="own follow-ups" if row.previous else "own",
-            style=row.style,
-            rewrite=row.rewrite or "",
-            answer=row.answer,
-        )
-        for row in unseen.requests
-    ]
-    cases += [Case(request=row.question, expert=row.expert, source="mmlu") for row in unseen.questions]
-    cases += [
-        Case(request=f"{row.question}\n{row.choices}", expert=row.expert, source="mmlu with choices")
-        for row in unseen.questions
-        if row.choices
-    ]
-    cases += [Case(request=row.request, hops=row.hops, source="own paths", style=row.style) for row in unseen.paths]
-    cases += [Case(request=row.request, source="unroutable", style=row.style) for row in unseen.unroutable]
-    return cases
-
-
-def fitted_on(unseen: Rows) -> frozenset[str]:
-    """Returns the requests, kept out of training, on which the temperature of the project's router was fitted."""
-    texts = {row.request for row in unseen.requests if temperature_half(row.request)}
-    asked = [row for row in unseen.questions if temperature_half(row.question)]
-    return frozenset(texts | {row.question for row in asked} | {f"{row.question}\n{row.choices}" for row in asked})
-
-
-def own_cases(experts: Sequence[str]) -> list[Case]:
-    """Returns the project's validation and test sets: written by other hands, and never trained on."""
-    return [case for path in own_sets() for case in read_cases(path, experts)]
-
-
-def files_cases(files: Sequence[Path], experts: Sequence[str], *, choices: bool) -> list[Case]:
-    """Returns the cases of some files."""
-    return [case for path in files for case in read_cases(path, experts, choices=choices)]

@@ -17,7 +17,8 @@ from octopus_graph.weights import minilm
 
 
 @pytest.fixture(autouse=True)
-def scripted(router: OctopusRouter, monkeypatch: pytest.MonkeyPatch) -> None:
+def scripted(router: OctopusRouter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OCTOPUS_CACHE", str(tmp_path / "cache"))  # embeddings of the double are not MiniLM's
     monkeypatch.setattr(OctopusRouter, "from_pretrained", lambda model=None: router)
 
 
@@ -47,6 +48,23 @@ def test_every_task_prints_its_table(octopus: Any, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     for title in ("Routing", "Paths", "Rewrite", "Calibration", "Robustness", "Answers", "Speed"):
         assert f"\n{title}" in f"\n{result.stdout}"
+
+
+def test_what_was_measured_is_there_the_next_time_and_fresh_measures_it_again(
+    octopus: Any, router: OctopusRouter, tmp_path: Path
+) -> None:
+    file = tmp_path / "exam.jsonl"
+    file.write_text('{"request": "the derivative?", "expert": "math"}\n')
+    command = ("evaluate", "all", file, "--no-baselines", "--out", tmp_path / "out")
+    scenes: list[Any] = router.engine.scenes  # pyright: ignore[reportAttributeAccessIssue]  # the double's
+    first = octopus(*command)
+    asked = len(scenes)
+    again = octopus(*command)
+    assert len(scenes) == asked
+    assert again.stdout == first.stdout
+    assert again.stderr.count("--fresh measures it again") == 7
+    assert octopus(*command, "--fresh").exit_code == 0
+    assert len(scenes) == 2 * asked
 
 
 @pytest.mark.parametrize("bound", ["0", "1", "-0.1"])

@@ -13,8 +13,9 @@ from octopus_graph.errors import ConfigurationError
 from octopus_graph.evaluation.cases import Case, read_cases
 from octopus_graph.evaluation.contenders import Knn, SemanticRouter, Svm
 from octopus_graph.evaluation.report import write_report
+from octopus_graph.evaluation.samples import held_out_cases, own_cases, thinned
 from octopus_graph.evaluation.tables import tables
-from octopus_graph.evaluation.tasks import TASKS, Evaluation, held_out_cases, own_cases, thinned
+from octopus_graph.evaluation.tasks import TASKS, Evaluation
 from octopus_graph.risk import Calibration
 from octopus_graph.testing import Pick, scripted_router
 from octopus_graph.tokens import PAPER_EXPERTS
@@ -238,5 +239,5 @@ def test_a_long_list_of_cases_is_thinned_out_evenly_and_says_so() -> None:
     assert [case.request for case in kept[:4]] == ["prime 0", "prime 1", "prime 3", "prime 5"]
     assert thinned(cases, None) == (cases, {})
     found = evaluation(kept, left_out=left_out).run(["rewrite"])
-    assert {source: figures["rows"] for source, figures in found["rewrite"].items()} == {"0": 100, "1": 100}
-    assert "0: 300 of 500 cases" in tables(found)[0].notes
+    assert {source: figures["rows"] for source, figures in found["rewrite"].items()} == {"0": 75, "1": 75}
+    assert tables(found)[0].notes == ["Samples, taken evenly: 0 75 of 500, 1 75 of 500."]
