@@ -15,6 +15,8 @@ __all__ = ["routes"]
 PATIENCE = 2.0
 """Seconds the store has to answer."""
 
+_FIGURES = {"schema": {"type": "string"}, "example": 'octopus_decisions_total{expert="math"} 4.0\n'}
+
 
 class Alive(BaseModel):
     """The process answers."""
@@ -64,7 +66,7 @@ def routes(service: Service, metrics: Metrics) -> APIRouter:
         "/metrics",
         summary="Figures for Prometheus",
         response_class=Response,
-        responses={200: {"content": {"text/plain": {"example": 'octopus_decisions_total{expert="math"} 4.0\n'}}}},
+        responses={200: {"content": {"text/plain": _FIGURES}, "description": "Prometheus' text format"}},
     )
     async def figures() -> Response:  # pyright: ignore[reportUnusedFunction]
         """Requests by route and status, their durations, and how often each expert was chosen."""

@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from octopus_graph_server.guard import OPEN_PATHS
+from octopus_graph_server.langgraph_api.described import REF, stream_schemas
+from octopus_graph_server.openai_api.answers import EVENTS, HEADERS, answer_schemas
 from octopus_graph_server.problems import OPENAI, RefusedError, body
 from octopus_graph_server.words import BODIES, ENDPOINTS, FIELDS
 
@@ -26,6 +28,7 @@ ERRORS = {
     422: "The request can be read, but makes no sense",
     429: "As many runs go on as the server allows; `Retry-After` says when to try again",
     500: "Something went wrong in the server; its log names the request's id",
+    501: "LangGraph's API has this and this server has not",
     502: "The experts asked did not answer",
     503: "The server is starting or stopping, or its store does not answer",
     504: "The request took longer than it may",
@@ -82,6 +85,13 @@ _OPENAI_ERROR = {
 }
 
 
+def _header(said: str) -> dict[str, Any]:
+    return {"description": said, "schema": {"type": "string"}}
+
+
+_REQUEST_ID = _header("What the server's log knows the request by") | {"required": True}
+
+
 def document(app: FastAPI) -> dict[str, Any]:
     """Makes the document once.
 
@@ -102,7 +112,8 @@ def document(app: FastAPI) -> dict[str, Any]:
     schemas = parts.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    schemas |= {"Problem": _PROBLEM, "OpenAIError": _OPENAI_ERROR}
+    openai, parts_of_openai = answer_schemas(REF)
+    schemas |= stream_schemas() | parts_of_openai | {"Problem": _PROBLEM, "OpenAIError": _OPENAI_ERROR}
     parts["responses"] = {f"{_name(path)}{status}": _error(path, status) for path in ("/", OPENAI) for status in ERRORS}
     parts["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key of this server"},
@@ -116,7 +127,15 @@ def document(app: FastAPI) -> dict[str, Any]:
         for method, operation in operations.items():
             used.update(operation.get("tags", ()))
             _complete(path, operation)
-            _explain(f"{method.upper()} {path}", operation, answers)
+            name = f"{method.upper()} {path}"
+            if name in openai:
+                answer = operation["responses"]["200"]
+                answer["content"]["application/json"]["schema"] = openai[name]
+                if name in EVENTS:
+                    shown = answer["content"]["text/event-stream"]["example"]
+                    answer["content"]["text/event-stream"] = {"itemSchema": EVENTS[name], "example": shown}
+                    answer["headers"] |= HEADERS
+            _explain(name, operation, answers)
     for schema in schemas.values():
         for name, field in schema.get("properties", {}).items():
             if name in FIELDS and "$ref" not in field:
@@ -141,6 +160,11 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         statuses.add(401)
     responses = operation["responses"]
     responses.pop("422", None)  # FastAPI's own shape, which is not sent
+    if "501" in responses:
+        responses.pop("501")
+        statuses.add(501)
+    for response in responses.values():
+        response["headers"] = response.get("headers", {}) | {"x-request-id": _REQUEST_ID}
     for status in sorted(statuses):
         responses.setdefault(str(status), {"$ref": f"#/components/responses/{_name(path)}{status}"})
     operation["responses"] = dict(sorted(responses.items()))
@@ -157,15 +181,14 @@ def _explain(name: str, operation: dict[str, Any], answers: dict[str, Any]) -> N
         if name in BODIES:
             content.setdefault("example", BODIES[name])
     if shown := answers.get(name):
-        response = operation["responses"].setdefault(shown["status"], {"description": "Done"})
-        content = response.get("content", {}).pop("application/json", {})
+        response = operation["responses"][shown["status"]]
         if shown["body"] != "":
-            response["content"] = {shown["type"]: content | {"example": shown["body"]}}
+            response["content"][shown["type"]]["example"] = shown["body"]
 
 
 def _error(path: str, status: int) -> dict[str, Any]:
     said = ERRORS[status]
-    headers = {"x-request-id": _header("What the server's log knows the request by")}
+    headers = {"x-request-id": _REQUEST_ID}
     if status in (429, 503):
         headers["retry-after"] = _header("Seconds to wait")
     example = body(_BY_STATUS[status](f"{said}."), path, "0f8f1f0e-5f0c-4c5e-9d0e-1f6f6b1d2c3a")
@@ -177,7 +200,3 @@ def _error(path: str, status: int) -> dict[str, Any]:
 def _name(path: str) -> str:
     """Names the shape of a path's errors."""
     return "OpenAIError" if path.startswith(OPENAI) else "Problem"
-
-
-def _header(said: str) -> dict[str, Any]:
-    return {"description": said, "schema": {"type": "string"}}

@@ -28,6 +28,7 @@ __all__ = [
     "BadRequestError",
     "ConflictError",
     "ForbiddenError",
+    "NotBuiltError",
     "NotFoundError",
     "RefusedError",
     "TimedOutError",
@@ -123,6 +124,13 @@ class TooManyRunsError(RefusedError):
 
     status = 429
     code = "too_many_runs"
+
+
+class NotBuiltError(RefusedError):
+    """What the API has and this server has not."""
+
+    status = 501
+    code = "not_implemented"
 
 
 class ExpertFailedError(RefusedError):

@@ -149,6 +149,8 @@ ENDPOINTS = {
     "GET /threads/{thread_id}/stream": "The events of whatever runs on the thread, as they come.",
     "POST /threads/{thread_id}/commands": "The newer event streaming: begins a run, answers its human, and more.",
     "POST /threads/{thread_id}/stream/events": "The newer event streaming: what happens, by channel and namespace.",
+    "POST /runs/crons": "Answers 501: let the system's own scheduler call `POST /runs`.",
+    "POST /threads/{thread_id}/runs/crons": "Answers 501: let the system's own scheduler call the thread's `runs`.",
     "PUT /store/items": "Keeps a value under namespace and key, in the place of an older one.",
     "GET /store/items": "The item of one namespace and key.",
     "DELETE /store/items": "It is no error if there is none.",

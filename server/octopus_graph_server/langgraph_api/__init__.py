@@ -40,6 +40,7 @@ def routes(service: Service) -> APIRouter:
 
     api = APIRouter(lifespan=lifespan)
     api.include_router(meta.routes())
+    api.include_router(meta.crons())
     for part in (assistants, threads, states, runs, store, commands):
         api.include_router(part.routes(office))
     return api

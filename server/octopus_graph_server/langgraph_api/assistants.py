@@ -8,9 +8,10 @@ from langchain_core.utils.uuid import uuid7
 from starlette.responses import Response
 
 from octopus_graph.persistence.records import Document
-from octopus_graph_server.langgraph_api import schemas
+from octopus_graph_server.langgraph_api import answers, schemas
 from octopus_graph_server.langgraph_api.backend import Backend
 from octopus_graph_server.langgraph_api.bodies import Deferred, router
+from octopus_graph_server.langgraph_api.described import answered
 from octopus_graph_server.langgraph_api.shapes import Json, assistant_id_of, chosen, iso
 from octopus_graph_server.problems import ConflictError, ForbiddenError, NotFoundError
 from octopus_graph_server.service import Graph
@@ -28,7 +29,7 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
     def backend() -> Backend:
         return office.backend
 
-    @api.post("/assistants", summary="Create an assistant")
+    @api.post("/assistants", summary="Create an assistant", responses=answered(answers.Assistant, "The assistant"))
     async def create(body: schemas.AssistantCreate) -> Response:  # pyright: ignore[reportUnusedFunction]
         _check_graph(backend(), body.graph_id)
         assistant_id = body.assistant_id or str(uuid7())
@@ -53,7 +54,11 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
             document = await backend().assistant(assistant_id)
         return Json(_shown(document))
 
-    @api.post("/assistants/search", summary="Find assistants")
+    @api.post(
+        "/assistants/search",
+        summary="Find assistants",
+        responses=answered(list[answers.SomeOfAssistant], "A page of assistants", "x-pagination-next"),
+    )
     async def search(body: schemas.AssistantSearch) -> Response:  # pyright: ignore[reportUnusedFunction]
         limit, offset = body.limit or 10, body.offset or 0
         where, also = _where(body)
@@ -68,16 +73,24 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
         headers = {"x-pagination-next": str(offset + limit)} if len(found) > limit else {}
         return Json([chosen(_shown(one), body.select) for one in found[:limit]], headers=headers)
 
-    @api.post("/assistants/count", summary="Count assistants")
+    @api.post("/assistants/count", summary="Count assistants", responses=answered(int, "How many there are"))
     async def count(body: schemas.AssistantSearch) -> Response:  # pyright: ignore[reportUnusedFunction]
         where, also = _where(body)
         return Json(await backend().assistants.count(where, also))
 
-    @api.get("/assistants/{assistant_id}", summary="Read an assistant")
+    @api.get(
+        "/assistants/{assistant_id}",
+        summary="Read an assistant",
+        responses=answered(answers.Assistant, "The assistant"),
+    )
     async def get(assistant_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         return Json(_shown(await backend().assistant(assistant_id)))
 
-    @api.patch("/assistants/{assistant_id}", summary="Make a new version of an assistant")
+    @api.patch(
+        "/assistants/{assistant_id}",
+        summary="Make a new version of an assistant",
+        responses=answered(answers.Assistant, "The new version"),
+    )
     async def update(  # pyright: ignore[reportUnusedFunction]
         assistant_id: str, body: schemas.AssistantPatch
     ) -> Response:
@@ -109,7 +122,11 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
                 await backend().forget_thread(thread["thread_id"])
         return Response(status_code=204)
 
-    @api.post("/assistants/{assistant_id}/versions", summary="List the versions of an assistant")
+    @api.post(
+        "/assistants/{assistant_id}/versions",
+        summary="List the versions of an assistant",
+        responses=answered(list[answers.Assistant], "The assistant as it was in each version"),
+    )
     async def versions(  # pyright: ignore[reportUnusedFunction]
         assistant_id: str, body: schemas.VersionSearch | None = None
     ) -> Response:
@@ -122,7 +139,11 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
         page = found[offset : offset + (asked.limit or 10)]
         return Json([{**_shown({**known, **one}), "created_at": iso(one["created_at"])} for one in page])
 
-    @api.post("/assistants/{assistant_id}/latest", summary="Put a version of an assistant in force")
+    @api.post(
+        "/assistants/{assistant_id}/latest",
+        summary="Put a version of an assistant in force",
+        responses=answered(answers.Assistant, "The version now in force"),
+    )
     async def latest(assistant_id: str, body: schemas.Latest) -> Response:  # pyright: ignore[reportUnusedFunction]
         known = await backend().assistant(assistant_id)
         versions = known["versions"] or [_version(known)]
@@ -135,27 +156,49 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
         )
         return Json(_shown(now or known))
 
-    @api.get("/assistants/{assistant_id}/graph", summary="Draw the graph")
+    @api.get(
+        "/assistants/{assistant_id}/graph",
+        summary="Draw the graph",
+        responses=answered(answers.Drawing, "Nodes and edges"),
+    )
     async def graph(assistant_id: str, xray: str = "false") -> Response:  # pyright: ignore[reportUnusedFunction]
         await backend().assistant(assistant_id)
         depth = int(xray) if xray.isascii() and xray.isdigit() and len(xray) < 4 else xray.lower() == "true"
         drawn = await backend().graph.aget_graph(xray=depth)
         return Json(drawn.to_json())
 
-    @api.get("/assistants/{assistant_id}/schemas", summary="Read the graph's JSON schemas")
+    @api.get(
+        "/assistants/{assistant_id}/schemas",
+        summary="Read the graph's JSON schemas",
+        responses=answered(answers.GraphSchemas, "The schemas"),
+    )
     async def schemas_of(assistant_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         await backend().assistant(assistant_id)
         return Json({"graph_id": backend().graph_id, **_schemas(backend().graph)})
 
-    @api.get("/assistants/{assistant_id}/subgraphs", summary="Read the schemas of the graph's subgraphs")
-    @api.get("/assistants/{assistant_id}/subgraphs/{namespace}", summary="Read the schemas of one subgraph")
-    async def subgraphs(  # pyright: ignore[reportUnusedFunction]
-        assistant_id: str, namespace: str | None = None, recurse: Yes = False
-    ) -> Response:
+    async def below(assistant_id: str, namespace: str | None, recurse: bool) -> Response:
         await backend().assistant(assistant_id)
         graph: Any = backend().graph
         found = graph.aget_subgraphs(namespace=namespace, recurse=recurse)
         return Json({name: {"graph_id": name, **_schemas(one)} async for name, one in found})
+
+    @api.get(
+        "/assistants/{assistant_id}/subgraphs",
+        summary="Read the schemas of the graph's subgraphs",
+        responses=answered(answers.Subgraphs, "The schemas of each subgraph"),
+    )
+    async def subgraphs(assistant_id: str, recurse: Yes = False) -> Response:  # pyright: ignore[reportUnusedFunction]
+        return await below(assistant_id, None, recurse)
+
+    @api.get(
+        "/assistants/{assistant_id}/subgraphs/{namespace}",
+        summary="Read the schemas of one subgraph",
+        responses=answered(answers.Subgraphs, "The schemas of the subgraph"),
+    )
+    async def subgraph(  # pyright: ignore[reportUnusedFunction]
+        assistant_id: str, namespace: str, recurse: Yes = False
+    ) -> Response:
+        return await below(assistant_id, namespace, recurse)
 
     return api
 

@@ -109,7 +109,8 @@ async def opened(service: Service) -> AsyncGenerator[Backend]:
         if not isinstance(home, RedisSaver):
             home = await stack.enter_async_context(open_saver(where if "://" in where else None))
         link, prefix = home.link, home.prefix
-        store = RedisStore(link, prefix=prefix)
+        serde = home.serde  # where it encrypts checkpoints, all else is encrypted as well
+        store = RedisStore(link, prefix=prefix, serde=serde)
         graph, stateless = service.graph, service.stateless
         if graph.store is None:
             graph, stateless = (one.copy(update={"store": store}) for one in (graph, stateless))
@@ -120,10 +121,10 @@ async def opened(service: Service) -> AsyncGenerator[Backend]:
             saver=saver or home,
             graph=graph,
             stateless=stateless,
-            assistants=Records(link, prefix, ASSISTANT),
-            threads=Records(link, prefix, THREAD),
-            runs=Records(link, prefix, RUN),
-            journal=Journal(link, prefix),
+            assistants=Records(link, prefix, ASSISTANT, serde),
+            threads=Records(link, prefix, THREAD, serde),
+            runs=Records(link, prefix, RUN, serde),
+            journal=Journal(link, prefix, serde=serde),
             line=Line(link, prefix),
             store=store,
         )

@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from octopus_graph.errors import OctopusError
 from octopus_graph.persistence.records import Document
-from octopus_graph_server.langgraph_api import schemas
+from octopus_graph_server.langgraph_api import answers, schemas
 from octopus_graph_server.langgraph_api.bodies import Deferred, router
+from octopus_graph_server.langgraph_api.described import answered, streamed
 from octopus_graph_server.langgraph_api.feeds import Stream, line_of
 from octopus_graph_server.langgraph_api.listening import Listener
 from octopus_graph_server.langgraph_api.plans import place_of
@@ -77,11 +78,19 @@ def routes(office: Deferred) -> APIRouter:
     api = router("Runs", office)
     commands = Commands(office)
 
-    @api.post("/threads/{thread_id}/commands", summary="Start a run, answer an interrupt, read the state")
+    @api.post(
+        "/threads/{thread_id}/commands",
+        summary="Start a run, answer an interrupt, read the state",
+        responses=answered(answers.CommandObeyed | answers.CommandFailed, "What it led to, or why it was not obeyed"),
+    )
     async def command(thread_id: str, body: CommandBody) -> Response:  # pyright: ignore[reportUnusedFunction]
         return Json(await commands.obey(thread_id, body))
 
-    @api.post("/threads/{thread_id}/stream/events", summary="Listen to a thread, by channel and namespace")
+    @api.post(
+        "/threads/{thread_id}/stream/events",
+        summary="Listen to a thread, by channel and namespace",
+        **streamed("ChannelEvent", "What happens, as it happens"),
+    )
     async def events(thread_id: str, body: EventsBody) -> Response:  # pyright: ignore[reportUnusedFunction]
         unknown = [one for one in body.channels if one not in CHANNELS and not one.startswith("custom:")]
         if unknown:

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
 from octopus_graph.persistence.records import Document
-from octopus_graph_server.langgraph_api import schemas
+from octopus_graph_server.langgraph_api import answers, schemas
 from octopus_graph_server.langgraph_api.bodies import Deferred, router
+from octopus_graph_server.langgraph_api.described import answered, streamed
 from octopus_graph_server.langgraph_api.feeds import Stream
 from octopus_graph_server.langgraph_api.listening import Listener, number_of
 from octopus_graph_server.langgraph_api.runner import ENDED, Going
@@ -23,6 +24,11 @@ PATIENCE = 5.0  # seconds after which a waiting client is sent a line break, so 
 LastEvent = Annotated[str | None, Header(alias="last-event-id", max_length=200)]
 Modes = Annotated[list[str] | None, Query()]
 Action = Annotated[str, Query(pattern="^(interrupt|rollback)$")]
+
+EVENTS = streamed("RunEvent", "What happens, event by event", "location", "content-location")
+RESULT = answered(answers.Result, "The result", "location", "content-location")
+BEGUN = answered(answers.Run, "The run", "content-location")
+STOPPED = answered(answers.Stopped, "With `wait`: it has stopped") | {202: {"description": "It was told to stop"}}
 
 
 def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function for each endpoint
@@ -44,33 +50,37 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
     async def create(body: schemas.RunCreate, thread_id: str | None) -> Document:
         return (await office.runner.create(body, thread_id, background=True)).document
 
-    @api.post("/threads/{thread_id}/runs/stream", summary="Run on a thread, and stream what is said")
+    @api.post("/threads/{thread_id}/runs/stream", summary="Run on a thread, and stream what is said", **EVENTS)
     async def stream_on(thread_id: str, body: schemas.RunCreate) -> Response:  # pyright: ignore[reportUnusedFunction]
         return await stream(body, thread_id)
 
-    @api.post("/runs/stream", summary="Run without a thread, and stream what is said")
+    @api.post("/runs/stream", summary="Run without a thread, and stream what is said", **EVENTS)
     async def stream_once(body: schemas.RunCreate) -> Response:  # pyright: ignore[reportUnusedFunction]
         return await stream(body, None)
 
-    @api.post("/threads/{thread_id}/runs/wait", summary="Run on a thread, and wait for the result")
+    @api.post("/threads/{thread_id}/runs/wait", summary="Run on a thread, and wait for the result", responses=RESULT)
     async def wait_on(thread_id: str, body: schemas.RunCreate) -> Response:  # pyright: ignore[reportUnusedFunction]
         return await wait(body, thread_id)
 
-    @api.post("/runs/wait", summary="Run without a thread, and wait for the result")
+    @api.post("/runs/wait", summary="Run without a thread, and wait for the result", responses=RESULT)
     async def wait_once(body: schemas.RunCreate) -> Response:  # pyright: ignore[reportUnusedFunction]
         return await wait(body, None)
 
-    @api.post("/threads/{thread_id}/runs", summary="Run on a thread in the background")
+    @api.post("/threads/{thread_id}/runs", summary="Run on a thread in the background", responses=BEGUN)
     async def create_on(thread_id: str, body: schemas.RunCreate) -> Response:  # pyright: ignore[reportUnusedFunction]
         run = await create(body, thread_id)
         return Json(_shown(run), headers={"content-location": f"/threads/{run['thread_id']}/runs/{run['run_id']}"})
 
-    @api.post("/runs", summary="Run without a thread in the background")
+    @api.post("/runs", summary="Run without a thread in the background", responses=BEGUN)
     async def create_once(body: schemas.RunCreate) -> Response:  # pyright: ignore[reportUnusedFunction]
         run = await create(body, None)
         return Json(_shown(run), headers={"content-location": f"/runs/{run['run_id']}"})
 
-    @api.post("/runs/batch", summary="Run several times in the background, without threads")
+    @api.post(
+        "/runs/batch",
+        summary="Run several times in the background, without threads",
+        responses=answered(list[answers.Run], "The runs, in the order of their bodies"),
+    )
     async def batch(body: list[schemas.RunCreate]) -> Response:  # pyright: ignore[reportUnusedFunction]
         if len(body) > 100:
             raise UnprocessableError("A batch holds at most 100 runs.")
@@ -84,7 +94,11 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
             await office.runner.stop(run, action)
         return Response(status_code=204)
 
-    @api.get("/threads/{thread_id}/runs", summary="List the runs of a thread, the newest first")
+    @api.get(
+        "/threads/{thread_id}/runs",
+        summary="List the runs of a thread, the newest first",
+        responses=answered(list[answers.SomeOfRun], "A page of runs"),
+    )
     async def list_runs(  # pyright: ignore[reportUnusedFunction]
         thread_id: str,
         limit: Annotated[int, Query(ge=1, le=1000)] = 10,
@@ -97,11 +111,11 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
         found = await office.backend.runs.find(where, by="created_at", offset=offset, limit=limit)
         return Json([chosen(_shown(run), select) for run in found])
 
-    @api.get("/threads/{thread_id}/runs/{run_id}", summary="Read a run")
+    @api.get("/threads/{thread_id}/runs/{run_id}", summary="Read a run", responses=answered(answers.Run, "The run"))
     async def get(thread_id: str, run_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         return Json(_shown(await _known(office, thread_id, run_id)))
 
-    @api.get("/threads/{thread_id}/runs/{run_id}/join", summary="Wait for a run's result")
+    @api.get("/threads/{thread_id}/runs/{run_id}/join", summary="Wait for a run's result", responses=RESULT)
     async def join(  # pyright: ignore[reportUnusedFunction]
         thread_id: str, run_id: str, cancel_on_disconnect: bool = False
     ) -> Response:
@@ -110,22 +124,31 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
         lines = _patient(_joined(office, run))
         return Stream(lines, headers=_places(run, "join", thread_id), on_leave=leave, media_type="application/json")
 
-    @api.get("/runs/{run_id}/stream", summary="Listen to a run without a thread, from an event on")
-    @api.get("/threads/{thread_id}/runs/{run_id}/stream", summary="Listen to a run, from an event on")
-    async def join_stream(  # pyright: ignore[reportUnusedFunction]
+    async def listen(
+        thread_id: str | None, run_id: str, modes: list[str] | None, last_event_id: str | None, *, stop: bool
+    ) -> Response:
+        run = await _known(office, thread_id, run_id)
+        leave = _stops_run(office, run) if stop else None
+        lines = Listener(office.backend, office.runner).lines(run_id, number_of(last_event_id), _modes(modes))
+        return Stream(lines, headers=_places(run, "stream", thread_id), on_leave=leave)
+
+    @api.get("/runs/{run_id}/stream", summary="Listen to a run without a thread, from an event on", **EVENTS)
+    async def join_once(  # pyright: ignore[reportUnusedFunction]
+        run_id: str, cancel_on_disconnect: bool = False, stream_mode: Modes = None, last_event_id: LastEvent = None
+    ) -> Response:
+        return await listen(None, run_id, stream_mode, last_event_id, stop=cancel_on_disconnect)
+
+    @api.get("/threads/{thread_id}/runs/{run_id}/stream", summary="Listen to a run, from an event on", **EVENTS)
+    async def join_on(  # pyright: ignore[reportUnusedFunction]
+        thread_id: str,
         run_id: str,
-        thread_id: str | None = None,
         cancel_on_disconnect: bool = False,
         stream_mode: Modes = None,
         last_event_id: LastEvent = None,
     ) -> Response:
-        run = await _known(office, thread_id, run_id)
-        leave = _stops_run(office, run) if cancel_on_disconnect else None
-        after = number_of(last_event_id)
-        lines = Listener(office.backend, office.runner).lines(run_id, after, _modes(stream_mode))
-        return Stream(lines, headers=_places(run, "stream", thread_id), on_leave=leave)
+        return await listen(thread_id, run_id, stream_mode, last_event_id, stop=cancel_on_disconnect)
 
-    @api.post("/threads/{thread_id}/runs/{run_id}/cancel", summary="Stop a run")
+    @api.post("/threads/{thread_id}/runs/{run_id}/cancel", summary="Stop a run", responses=STOPPED)
     async def cancel(  # pyright: ignore[reportUnusedFunction]
         thread_id: str, run_id: str, wait: bool = False, action: Action = "interrupt"
     ) -> Response:
@@ -144,7 +167,11 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
         await office.backend.runs.remove(run_id)
         return Response(status_code=204)
 
-    @api.get("/threads/{thread_id}/stream", summary="Listen to all runs of a thread")
+    @api.get(
+        "/threads/{thread_id}/stream",
+        summary="Listen to all runs of a thread",
+        **streamed("ThreadEvent", "What happens, as it happens"),
+    )
     async def thread_stream(  # pyright: ignore[reportUnusedFunction]
         thread_id: str, stream_mode: Modes = None, stream_modes: Modes = None, last_event_id: LastEvent = None
     ) -> Response:

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query
 from langgraph.errors import InvalidUpdateError  # pyright: ignore[reportMissingTypeStubs]
 from starlette.responses import Response
 
-from octopus_graph_server.langgraph_api import schemas
+from octopus_graph_server.langgraph_api import answers, schemas
 from octopus_graph_server.langgraph_api.bodies import Deferred, router
+from octopus_graph_server.langgraph_api.described import answered
 from octopus_graph_server.langgraph_api.plans import place_of
 from octopus_graph_server.langgraph_api.shapes import Json, checkpoint_of, chosen, state_of
 from octopus_graph_server.problems import ConflictError, NotFoundError, UnprocessableError
@@ -50,23 +51,39 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901 - one function for each
         except ValueError:
             raise NotFoundError("The graph has no subgraph of that namespace.") from None
 
-    @api.get("/threads/{thread_id}/state", summary="Read a thread's state")
+    @api.get(
+        "/threads/{thread_id}/state",
+        summary="Read a thread's state",
+        responses=answered(answers.SomeOfState, "The state"),
+    )
     async def now(  # pyright: ignore[reportUnusedFunction]
         thread_id: str, subgraphs: bool = False, select: Select = None
     ) -> Response:
         return await read(thread_id, place_of(thread_id, None), subgraphs, select)
 
-    @api.post("/threads/{thread_id}/state/checkpoint", summary="Read a thread's state at a checkpoint")
+    @api.post(
+        "/threads/{thread_id}/state/checkpoint",
+        summary="Read a thread's state at a checkpoint",
+        responses=answered(answers.SomeOfState, "The state"),
+    )
     async def at_place(thread_id: str, body: schemas.StateAt) -> Response:  # pyright: ignore[reportUnusedFunction]
         return await read(thread_id, place_of(thread_id, body.checkpoint), body.subgraphs, body.select)
 
-    @api.get("/threads/{thread_id}/state/{checkpoint_id}", summary="Read a thread's state at a checkpoint, by its id")
+    @api.get(
+        "/threads/{thread_id}/state/{checkpoint_id}",
+        summary="Read a thread's state at a checkpoint, by its id",
+        responses=answered(answers.SomeOfState, "The state"),
+    )
     async def at(  # pyright: ignore[reportUnusedFunction]
         thread_id: str, checkpoint_id: str, subgraphs: bool = False, select: Select = None
     ) -> Response:
         return await read(thread_id, place_of(thread_id, None, checkpoint_id), subgraphs, select)
 
-    @api.post("/threads/{thread_id}/state", summary="Write into a thread's state")
+    @api.post(
+        "/threads/{thread_id}/state",
+        summary="Write into a thread's state",
+        responses=answered(answers.Written, "Where it was written"),
+    )
     async def update(  # pyright: ignore[reportUnusedFunction]
         thread_id: str, body: schemas.StateUpdateBody
     ) -> Response:
@@ -87,7 +104,11 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901 - one function for each
         checkpoint = checkpoint_of(config)
         return Json({"checkpoint": checkpoint, "configurable": config.get("configurable"), **(checkpoint or {})})
 
-    @api.patch("/threads/{thread_id}/state", summary="Add to a thread's metadata")
+    @api.patch(
+        "/threads/{thread_id}/state",
+        summary="Add to a thread's metadata",
+        responses=answered(answers.Patched, "Where the thread stands"),
+    )
     async def patch(thread_id: str, body: schemas.ThreadPatch) -> Response:  # pyright: ignore[reportUnusedFunction]
         backend = office.backend
         await backend.thread(thread_id)
@@ -103,7 +124,11 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901 - one function for each
         state = await backend.graph.aget_state({"configurable": {"thread_id": thread_id}})
         return Json({"checkpoint": checkpoint_of(state.config)})
 
-    @api.get("/threads/{thread_id}/history", summary="List a thread's states, the newest first")
+    @api.get(
+        "/threads/{thread_id}/history",
+        summary="List a thread's states, the newest first",
+        responses=answered(list[answers.State], "States, the newest first"),
+    )
     async def history(  # pyright: ignore[reportUnusedFunction]
         thread_id: str,
         limit: Annotated[int, Query(ge=1, le=1000)] = 10,
@@ -111,7 +136,11 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901 - one function for each
     ) -> Response:
         return await list_of(thread_id, schemas.HistorySearch(limit=limit, before=before))
 
-    @api.post("/threads/{thread_id}/history", summary="Find states of a thread, the newest first")
+    @api.post(
+        "/threads/{thread_id}/history",
+        summary="Find states of a thread, the newest first",
+        responses=answered(list[answers.SomeOfState], "States, the newest first"),
+    )
     async def search(  # pyright: ignore[reportUnusedFunction]
         thread_id: str, body: schemas.HistorySearch | None = None
     ) -> Response:

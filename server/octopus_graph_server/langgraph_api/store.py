@@ -14,8 +14,9 @@ from langgraph.store.base import (  # pyright: ignore[reportMissingTypeStubs]
 )
 from starlette.responses import Response
 
-from octopus_graph_server.langgraph_api import schemas
+from octopus_graph_server.langgraph_api import answers, schemas
 from octopus_graph_server.langgraph_api.bodies import Deferred, router
+from octopus_graph_server.langgraph_api.described import answered
 from octopus_graph_server.langgraph_api.shapes import Json
 from octopus_graph_server.problems import NotFoundError, UnprocessableError
 
@@ -37,7 +38,7 @@ def routes(office: Deferred) -> APIRouter:
         await ask(PutOp(tuple(body.namespace), body.key, body.value, None, body.ttl))
         return Response(status_code=204)
 
-    @api.get("/store/items", summary="Read an item")
+    @api.get("/store/items", summary="Read an item", responses=answered(answers.Item, "The item"))
     async def get(  # pyright: ignore[reportUnusedFunction]
         key: str,
         namespace: Annotated[list[str] | None, Query(description="Labels joined by points, or one each")] = None,
@@ -57,14 +58,16 @@ def routes(office: Deferred) -> APIRouter:
         await ask(PutOp(tuple(body.namespace), body.key, None))
         return Response(status_code=204)
 
-    @api.post("/store/items/search", summary="Find items")
+    @api.post("/store/items/search", summary="Find items", responses=answered(answers.Items, "A page of items"))
     async def search(body: schemas.ItemSearch) -> Response:  # pyright: ignore[reportUnusedFunction]
         refresh = body.refresh_ttl if body.refresh_ttl is not None else True
         prefix = tuple(body.namespace_prefix)
         op = SearchOp(prefix, body.filter, body.limit or 10, body.offset or 0, body.query, refresh)
         return Json({"items": [{**_shown(item), "score": None} for item in await ask(op)]})
 
-    @api.post("/store/namespaces", summary="List namespaces")
+    @api.post(
+        "/store/namespaces", summary="List namespaces", responses=answered(answers.Namespaces, "A page of namespaces")
+    )
     async def namespaces(body: schemas.NamespaceSearch) -> Response:  # pyright: ignore[reportUnusedFunction]
         conditions = [
             MatchCondition(kind, tuple(path))  # pyright: ignore[reportArgumentType]

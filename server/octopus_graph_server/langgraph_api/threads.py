@@ -1,18 +1,19 @@
 """Threads: made, found, changed, copied, cut down, deleted. What they hold lies with their checkpoints."""
 
 import time
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header
 from langchain_core.utils.uuid import uuid7
 from langgraph.errors import InvalidUpdateError  # pyright: ignore[reportMissingTypeStubs]
 from langgraph.types import StateUpdate  # pyright: ignore[reportMissingTypeStubs]
 from starlette.responses import Response
 
 from octopus_graph.persistence.records import Document
-from octopus_graph_server.langgraph_api import schemas
+from octopus_graph_server.langgraph_api import answers, schemas
 from octopus_graph_server.langgraph_api.backend import Backend
 from octopus_graph_server.langgraph_api.bodies import Deferred, router
+from octopus_graph_server.langgraph_api.described import answered
 from octopus_graph_server.langgraph_api.failing import failure_of
 from octopus_graph_server.langgraph_api.plans import command_of
 from octopus_graph_server.langgraph_api.runner import new_thread
@@ -21,12 +22,15 @@ from octopus_graph_server.problems import ConflictError, UnprocessableError
 
 __all__ = ["routes"]
 
+Prefer = Annotated[str | None, Header(description="return=minimal: answer 204, without the thread")]
+MINIMAL: dict[int | str, dict[str, Any]] = {204: {"description": "With `prefer: return=minimal`: it is changed"}}
+
 
 def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function for each endpoint
     """Makes the endpoints."""
     api = router("Threads", office)
 
-    @api.post("/threads", summary="Create a thread")
+    @api.post("/threads", summary="Create a thread", responses=answered(answers.Thread, "The thread"))
     async def create(body: schemas.ThreadCreate) -> Response:  # pyright: ignore[reportUnusedFunction]
         backend = office.backend
         thread_id = body.thread_id or str(uuid7())
@@ -39,7 +43,11 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
             await _write(backend, thread_id, body.supersteps)
         return Json(await _shown(backend, document))
 
-    @api.post("/threads/search", summary="Find threads")
+    @api.post(
+        "/threads/search",
+        summary="Find threads",
+        responses=answered(list[answers.SomeOfThread], "A page of threads", "x-pagination-next"),
+    )
     async def search(body: schemas.ThreadSearch) -> Response:  # pyright: ignore[reportUnusedFunction]
         backend = office.backend
         limit, offset = body.limit or 10, body.offset or 0
@@ -51,7 +59,7 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
         headers = {"x-pagination-next": str(offset + limit)} if len(shown) > limit else {}
         return Json([_selected(one, body) for one in shown[:limit]], headers=headers)
 
-    @api.post("/threads/count", summary="Count threads")
+    @api.post("/threads/count", summary="Count threads", responses=answered(int, "How many there are"))
     async def count(body: schemas.ThreadSearch) -> Response:  # pyright: ignore[reportUnusedFunction]
         backend = office.backend
         if not body.values:
@@ -59,7 +67,11 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
         found = [await _shown(backend, one) for one in await _wanted(backend, body, None)]
         return Json(sum(body.values.items() <= (one["values"] or {}).items() for one in found))
 
-    @api.post("/threads/prune", summary="Delete threads, or all but their latest checkpoints")
+    @api.post(
+        "/threads/prune",
+        summary="Delete threads, or all but their latest checkpoints",
+        responses=answered(answers.Pruned, "How many were pruned"),
+    )
     async def prune(body: schemas.ThreadPrune) -> Response:  # pyright: ignore[reportUnusedFunction]
         backend = office.backend
         found = [one for one in dict.fromkeys(body.thread_ids) if await backend.threads.get(one) is not None]
@@ -70,7 +82,7 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
                 await backend.saver.aprune([thread_id], strategy="keep_latest")
         return Json({"pruned_count": len(found)})
 
-    @api.get("/threads/{thread_id}", summary="Read a thread")
+    @api.get("/threads/{thread_id}", summary="Read a thread", responses=answered(answers.Thread, "The thread"))
     async def get(thread_id: str, include: str = "") -> Response:  # pyright: ignore[reportUnusedFunction]
         backend = office.backend
         document = await backend.thread(thread_id)
@@ -80,9 +92,13 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
             shown["ttl"] = {**lifetime, "expires_at": iso(document["expires_at"])}
         return Json(shown)
 
-    @api.patch("/threads/{thread_id}", summary="Change a thread's metadata or lifetime")
+    @api.patch(
+        "/threads/{thread_id}",
+        summary="Change a thread's metadata or lifetime",
+        responses=answered(answers.Thread, "The thread as it is now") | MINIMAL,
+    )
     async def update(  # pyright: ignore[reportUnusedFunction]
-        thread_id: str, body: schemas.ThreadPatch, request: Request
+        thread_id: str, body: schemas.ThreadPatch, prefer: Prefer = None
     ) -> Response:
         backend = office.backend
         await backend.thread(thread_id)
@@ -90,7 +106,7 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
         now = await backend.threads.change(
             thread_id, lambda found: {**found, **changes, "metadata": {**found["metadata"], **(body.metadata or {})}}
         )
-        if request.headers.get("prefer") == "return=minimal":
+        if prefer == "return=minimal":
             return Response(status_code=204)
         return Json(await _shown(backend, now or await backend.thread(thread_id)))
 
@@ -100,7 +116,9 @@ def routes(office: Deferred) -> APIRouter:  # noqa: C901, PLR0915 - one function
         await _delete(office, thread_id)
         return Response(status_code=204)
 
-    @api.post("/threads/{thread_id}/copy", summary="Copy a thread")
+    @api.post(
+        "/threads/{thread_id}/copy", summary="Copy a thread", responses=answered(answers.Thread, "The new thread")
+    )
     async def copy(thread_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         backend = office.backend
         source = await backend.thread(thread_id)

@@ -37,7 +37,8 @@ def session(client: httpx.Client) -> Iterator[tuple[str, httpx.Response]]:
                 if text.count("\n\n") >= 3:
                     break
             head = "\n\n".join(text.split("\n\n")[:3])
-        return httpx.Response(200, text=head, headers={"content-type": response.headers["content-type"]})
+        kept = {name: one for name, one in response.headers.items() if name != "transfer-encoding"}
+        return httpx.Response(200, text=head, headers=kept)
 
     def thread_of_its_own() -> str:
         return ask("POST /threads", {}).json()["thread_id"]

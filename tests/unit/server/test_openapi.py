@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from jsonschema import Draft202012Validator
 
 Document = dict[str, Any]
 
@@ -88,10 +89,60 @@ def test_every_body_and_answer_has_an_example(document: Document) -> None:
     assert not missing, "\n".join(missing)
 
 
+def test_every_example_fits_its_schema(document: Document) -> None:
+    wrong: list[str] = []
+    shown = 0
+    for name, operation in operations(document):
+        bodies = [("request", operation.get("requestBody", {}))]
+        bodies += [(status, resolved(document, response)) for status, response in operation["responses"].items()]
+        for kind, body in bodies:
+            for content in body.get("content", {}).values():
+                if "itemSchema" in content:  # of a stream, whose example is its text
+                    shown += 1
+                    continue
+                if not content.get("schema"):
+                    wrong.append(f"{name} {kind} has no schema")
+                    continue
+                fits = Draft202012Validator({**document, **content["schema"]})
+                examples = [content["example"]] if "example" in content else []
+                examples += [one["value"] for one in content.get("examples", {}).values()]
+                examples += resolved(document, content["schema"]).get("examples", [])
+                shown += len(examples)
+                wrong += [
+                    f"{name} {kind} {'.'.join(map(str, problem.absolute_path))}: {problem.message[:300]}"
+                    for example in examples
+                    for problem in fits.iter_errors(example)
+                ]
+    assert not wrong, "\n".join(wrong)
+    assert shown > 100
+
+
+def test_every_example_of_a_field_fits_it(document: Document) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        for field, part in schema.get("properties", {}).items():
+            for example in part.get("examples", ()):
+                Draft202012Validator({**document, **part}).validate(example), (name, field)
+
+
+def test_every_stream_names_its_events_and_their_shape(document: Document) -> None:
+    streams = 0
+    for name, operation in operations(document):
+        content = operation["responses"].get("200", {}).get("content", {}).get("text/event-stream")
+        if content is None:
+            continue
+        streams += 1
+        item = resolved(document, content["itemSchema"])
+        for one in item.get("oneOf", ()):
+            assert one["description"], name
+            assert resolved(document, one["properties"]["data"]["contentSchema"]), (name, one["title"])
+        assert "oneOf" in item or name.startswith("POST /v1/")
+    assert streams >= 8
+
+
 def test_every_endpoint_names_its_errors_and_their_shape(document: Document) -> None:
     for name, operation in operations(document):
         responses = operation["responses"]
-        assert any(status.startswith("2") for status in responses), name
+        assert name.endswith("/crons") or any(status.startswith("2") for status in responses), name
         wanted = {"400", "403", "422", "500", "503", "504"} | ({"413", "429"} if "requestBody" in operation else set())
         assert wanted <= responses.keys(), name
         for status, named in responses.items():
