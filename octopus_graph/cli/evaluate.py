@@ -181,7 +181,7 @@ def _report(run: "Evaluation", names: list[str], folder: Path, *, as_json: bool)
     from octopus_graph.evaluation.report import write_report
     from octopus_graph.evaluation.tables import task_tables, times
 
-    figures = run.heading()
+    figures, page = run.heading(), folder
     for name in names:
         figures |= run.measure(name, figures["measured"])
         page = write_report(figures, folder)

@@ -5,10 +5,20 @@ from dataclasses import dataclass
 
 from octopus_graph.evaluation.cases import Case, by_source
 from octopus_graph.evaluation.contenders import Contender, Guess, Router
-from octopus_graph.evaluation.metrics import Rates, Slice, auroc, part, rates, reliability, risk_coverage
+from octopus_graph.evaluation.metrics import Interval, Rates, Slice, auroc, part, rates, reliability, risk_coverage
 from octopus_graph.training.calibration import expected_calibration_error
 
 __all__ = ["Standing", "measure_routing"]
+
+# Domains whose borders are drawn differently by everyone who labels: a problem of one is at home in the other too.
+_NEARBY = (
+    {"economics", "business"},
+    {"biology", "health"},
+    {"culture", "psychology", "geography"},
+    {"politics", "history", "law"},
+    {"physics", "electrical_engineering"},
+    {"math", "computer_science"},
+)
 
 
 @dataclass(frozen=True)
@@ -18,6 +28,7 @@ class Standing:
     Attributes:
         sources: The figures of each source. Requests that need the turn before are one of their own, and the router's
             alone: nothing else reads that turn.
+        nearby: Of each source the share that is right, or goes to a domain that borders on the right one.
         styles: The accuracy of each style that rows name.
         calibration_error: Of all rows that stand alone.
         reliability: Mean confidence, accuracy and count of each bin.
@@ -28,12 +39,13 @@ class Standing:
     """
 
     sources: dict[str, Rates]
+    nearby: dict[str, Slice]
     styles: dict[str, Slice]
     calibration_error: float
     reliability: list[tuple[float, float, int]]
     risk_coverage: list[tuple[float, float, float]]
-    stray_auroc: float | None
-    stray_sources: dict[str, float]
+    stray_auroc: Interval | None
+    stray_sources: dict[str, Interval]
 
 
 def measure_routing(contender: Contender, cases: Sequence[Case], experts: Sequence[str]) -> Standing:
@@ -68,6 +80,11 @@ def measure_routing(contender: Contender, cases: Sequence[Case], experts: Sequen
     hits = [_right(case, guesses[id(case)]) for case in single]
     return Standing(
         sources={source: figures(group) for source, group in groups.items()},
+        nearby={
+            source: part([_nearby(case, guesses[id(case)]) for case in group])
+            for source, group in groups.items()
+            if any(case.expert in domains for case in group for domains in _NEARBY)
+        },
         styles={style: part(values) for style, values in sorted(styles.items())},
         calibration_error=expected_calibration_error(sure(single), hits),
         reliability=reliability(sure(single), hits),
@@ -79,3 +96,7 @@ def measure_routing(contender: Contender, cases: Sequence[Case], experts: Sequen
 
 def _right(case: Case, guess: Guess) -> bool:
     return guess.expert == case.expert
+
+
+def _nearby(case: Case, guess: Guess) -> bool:
+    return _right(case, guess) or any({case.expert, guess.expert} <= domains for domains in _NEARBY)

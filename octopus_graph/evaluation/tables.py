@@ -75,6 +75,21 @@ def _routing(figures: _Figures) -> Iterable[Table]:
 
     yield Table("Routing: share right", ["source", "rows", *standings], of_source("accuracy"))
     yield Table("Routing: macro-F1", ["source", "rows", *standings], of_source("macro_f1"))
+    if first["nearby"]:
+        rows = [
+            [
+                source,
+                f"{found['rows']:,}",
+                *each(lambda standing, name=source: _interval(standing["nearby"].get(name, {}).get("share"))),
+            ]
+            for source, found in first["nearby"].items()
+        ]
+        yield Table(
+            "Routing: share right where a neighbouring domain counts too",
+            ["source", "rows", *standings],
+            rows,
+            ["Such as physics for a problem of electrical engineering."],
+        )
     if first["styles"]:
         rows = [
             [
@@ -87,9 +102,9 @@ def _routing(figures: _Figures) -> Iterable[Table]:
         yield Table("Routing: share right by style", ["style", "rows", *standings], rows)
     rows = [["calibration error", *each(lambda standing: f"{standing['calibration_error']:.3f}")]]
     if first["stray_auroc"] is not None:
-        rows.append(["AUROC, no expert fits", *each(lambda standing: f"{standing['stray_auroc']:.3f}")])
+        rows.append(["AUROC, no expert fits", *each(lambda standing: _fraction(standing["stray_auroc"]))])
         rows += [
-            [f"  {source}", *each(lambda standing, name=source: f"{standing['stray_sources'][name]:.3f}")]
+            [f"  {source}", *each(lambda standing, name=source: _fraction(standing["stray_sources"][name]))]
             for source in first["stray_sources"]
         ]
     yield Table("Routing: confidence", ["", *standings], rows)
@@ -259,6 +274,10 @@ def _interval(found: _Figures | None) -> str:
     if not found:
         return _NONE
     return f"{_percent(found['value'])} ({100 * found['low']:.1f} to {100 * found['high']:.1f})"
+
+
+def _fraction(found: _Figures) -> str:
+    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
 
 
 def _percent(share: float) -> str:

@@ -11,7 +11,7 @@ from octopus_graph.evaluation.cases import Case
 from octopus_graph.evaluation.kept import Journal, Kept, digest
 from octopus_graph.evaluation.samples import THOROUGH
 from octopus_graph.evaluation.tasks import Evaluation
-from octopus_graph.testing import Scene, scripted_router
+from octopus_graph.testing import Scene, ScriptedEngine, scripted_router
 
 
 def test_a_journal_is_read_again_and_a_torn_line_is_left_out(tmp_path: Path) -> None:
@@ -52,7 +52,9 @@ def evaluation(out: Path, **more: Any) -> tuple[Evaluation, list[Scene]]:
     given: dict[str, Any] = {"router": router, "cases": CASES, "learned": None, "unseen_paragraphs": [], "embed": None}
     given |= {"say": lambda _: None, "out": out}
     run = Evaluation(**(given | more))
-    return run, (more.get("router") or router).engine.scenes
+    engine = run.router.engine
+    assert isinstance(engine, ScriptedEngine)
+    return run, engine.scenes
 
 
 def test_what_is_measured_once_is_not_measured_again(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-from octopus_graph.evaluation.metrics import auroc, rates, reliability, risk_coverage, share
+from octopus_graph.evaluation.metrics import Interval, auroc, rates, reliability, risk_coverage, share
 
 
 def test_accuracy_and_macro_f1_by_hand() -> None:
@@ -38,8 +39,28 @@ def test_more_rows_make_a_narrower_interval() -> None:
 
 
 def test_auroc_is_one_where_strays_are_always_less_sure() -> None:
-    assert auroc([0.9, 0.8], [0.7, 0.1]) == 1.0
-    assert auroc([0.9, 0.1], [0.9, 0.1]) == 0.5
+    assert auroc([0.9, 0.8], [0.7, 0.1]) == Interval(1.0, 1.0, 1.0)
+    assert auroc([0.9, 0.1], [0.9, 0.1]).value == 0.5
+
+
+_SURE = st.lists(st.sampled_from([0.1, 0.3, 0.5, 0.9]), min_size=1, max_size=30)
+
+
+@given(_SURE, _SURE)
+def test_auroc_is_what_scikit_learn_counts_and_lies_in_its_interval(fits: list[float], strays: list[float]) -> None:
+    found = auroc(fits, strays)
+    assert found.value == pytest.approx(roc_auc_score([1] * len(fits) + [0] * len(strays), [*fits, *strays]))
+    assert 0 <= found.low <= found.high <= 1
+
+
+def test_the_interval_of_auroc_is_as_wide_as_theory_says() -> None:
+    """Hanley and McNeil 1982 for the sizes of the project's own sets: 1,000 that fit and 170 that do not."""
+    draw = np.random.default_rng(5)
+    found = auroc(draw.normal(1.8, 1, 1000).tolist(), draw.normal(0, 1, 170).tolist())
+    area, fits, strays = found.value, 1000, 170
+    first, second = area / (2 - area), 2 * area * area / (1 + area)
+    spread = area * (1 - area) + (fits - 1) * (first - area * area) + (strays - 1) * (second - area * area)
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * (spread / (fits * strays)) ** 0.5, rel=0.25)
 
 
 def test_reliability_counts_every_row_once() -> None:

@@ -96,8 +96,8 @@ def test_all_tasks_measure_and_the_page_holds_them(figures: dict[str, Any], tmp_
     contenders = figures["routing"]["contenders"]
     assert set(contenders) == {"octopus", "svm", "minilm"}
     assert contenders["octopus"]["sources"]["own"]["accuracy"]["value"] == 1
-    assert contenders["octopus"]["stray_auroc"] == 1
-    assert contenders["octopus"]["stray_sources"] == {"unroutable": 1}
+    assert contenders["octopus"]["stray_auroc"]["value"] == 1
+    assert contenders["octopus"]["stray_sources"] == {"unroutable": {"value": 1, "low": 1, "high": 1}}
     assert figures["paths"]["own paths"]["exact"]["value"] == 1
     assert set(figures["robustness"]["octopus"]) == {"typos", "all_caps", "lower_case", "pls", "pasted_paragraph"}
     page = write_report(figures, tmp_path / "out")
@@ -129,6 +129,17 @@ def test_requests_that_need_the_turn_before_are_a_source_of_the_router_alone(fig
     router = scripted_router(lambda scene: "law" if scene.previous == "the court" else "math")
     found = evaluation(held_out_cases(ROWS), router=router).run(["routing"])["routing"]["contenders"]["octopus"]
     assert found["sources"]["own follow-ups"]["accuracy"]["value"] == 1
+
+
+def test_a_neighbouring_domain_counts_in_a_share_of_its_own() -> None:
+    router = scripted_router({"circuit": "physics", "verb": "law", "": "electrical_engineering"})
+    texts = ("circuit a", "circuit b", "verb", "voltage")
+    cases = [Case(request=text, expert="electrical_engineering", source="exam") for text in texts]
+    found = evaluation(cases, router=router).run(["routing"])
+    octopus = found["routing"]["contenders"]["octopus"]
+    assert octopus["sources"]["exam"]["accuracy"]["value"] == 0.25
+    assert octopus["nearby"]["exam"]["share"]["value"] == 0.75
+    assert "Routing: share right where a neighbouring domain counts too" in [table.title for table in tables(found)]
 
 
 def test_the_bound_is_the_routers_own_and_not_fitted_on_the_cases() -> None:
