@@ -12,6 +12,7 @@ import numpy as np
 
 from octopus_graph.codec import Done, Turn
 from octopus_graph.evaluation.cases import Case
+from octopus_graph.evaluation.metrics import Interval, Slice, part, share
 from octopus_graph.evaluation.vectors import Embed
 from octopus_graph.gate import parts_about
 from octopus_graph.literals import normal
@@ -37,7 +38,7 @@ class RewriteFigures:
         rows: Decisions asked: one of a request, and one of each hop of a path after the right ones.
         rewritten: The share of them that was rewritten.
         kept: For each kind of literal (number, quote, name) the share of those in the part of the request that the
-            rewrite is about which survives, and how many there were.
+            rewrite is about which survives, with its interval, and how many there were.
         answering: The share of rewrites with a word of the recorded answer that neither the request nor a source has;
             `None` where no answer is recorded.
         similarity: Mean cosine between request and rewrite.
@@ -47,8 +48,8 @@ class RewriteFigures:
     """
 
     rows: int
-    rewritten: float
-    kept: dict[str, tuple[float, int]]
+    rewritten: Interval
+    kept: dict[str, Slice]
     answering: float | None
     similarity: float | None
     length: float | None
@@ -70,7 +71,7 @@ def measure_rewrites(router: OctopusRouter, cases: Sequence[Case], embed: Embed 
 
     Args:
         router: The router.
-        cases: Requests of one expert, with the turns before them if they have any, and requests with `hops`.
+        cases: At least one: requests of one expert, with the turns before them if there are any, and those with `hops`.
         embed: Measures similarity, where given.
     """
     asked = [each for case in cases for each in _ask(router, case)]
@@ -89,8 +90,8 @@ def measure_rewrites(router: OctopusRouter, cases: Sequence[Case], embed: Embed 
         kinds[kind] = (len(own), sum(each.decision.rewrite is not None for each in own) / len(own), _mean(numbers))
     return RewriteFigures(
         rows=len(asked),
-        rewritten=len(written) / max(1, len(asked)),
-        kept={name: (sum(values) / len(values), len(values)) for name, values in counts.items()},
+        rewritten=share([each.decision.rewrite is not None for each in asked]),
+        kept={name: part(values) for name, values in counts.items()},
         answering=_mean(told),
         similarity=similarity,
         length=_mean([len(text) / len(each.request) for each, text in written]),
@@ -125,8 +126,8 @@ def _kept(request: str, rewrite: str) -> Iterator[tuple[str, bool]]:
     """Yields each literal of the part that the rewrite is about by kind, and whether it is still there."""
     there = _GROUPS.sub("", normal(rewrite))
     numbers = set(re.findall(r"\d+", there)) | set(re.findall(r"\d+", in_digits(there)))
-    for part in parts_about(rewrite, request):
-        for match in _BLUNT.finditer(_GROUPS.sub("", part)):
+    for about in parts_about(rewrite, request):
+        for match in _BLUNT.finditer(_GROUPS.sub("", about)):
             found = match.group().strip("\"'`")
             kept = found in numbers if match.lastgroup == "number" else found.lower() in there.lower()
             yield match.lastgroup or "", kept

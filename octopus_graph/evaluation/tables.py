@@ -247,7 +247,7 @@ def _flat(found: _Figures, before: str = "") -> dict[str, str]:
     """Writes figures of any shape: mappings in mappings become columns of their own."""
     cells: dict[str, str] = {}
     for key, value in found.items():
-        if isinstance(value, Mapping) and not {"value", "low", "high"} <= value.keys():  # pyright: ignore[reportUnknownMemberType]
+        if isinstance(value, Mapping) and value.keys() not in ({"value", "low", "high"}, {"rows", "share"}):  # pyright: ignore[reportUnknownMemberType]
             cells |= _flat(value, f"{before}{key} ")  # pyright: ignore[reportUnknownArgumentType]
         else:
             cells[before + key] = _cell(value)
@@ -260,8 +260,8 @@ def _cell(value: Any) -> str:
             return _NONE
         case {"value": _, "low": _, "high": _}:
             return _interval(value)
-        case (float() | int() as share, int() as count):
-            return f"{_percent(share)} of {count:,}"
+        case {"rows": count, "share": found}:
+            return f"{_interval(found)} of {count:,}"
         case (int() as count, float() | int() as share, kept):  # of decisions: rewritten, and numbers kept
             return f"{_percent(share)} of {count:,}, numbers {_NONE if kept is None else _percent(kept)}"
         case float():

@@ -3,6 +3,7 @@
 import pytest
 
 from octopus_graph.evaluation.cases import Case
+from octopus_graph.evaluation.metrics import Interval, Slice
 from octopus_graph.evaluation.rewrites import measure_rewrites
 from octopus_graph.testing import Pick, scripted_router
 from octopus_graph.training.data import PathHop, Previous
@@ -13,7 +14,7 @@ TWO = "the prime after 7, and what do 40 apples cost"
 def test_only_the_part_a_rewrite_is_about_counts() -> None:
     router = scripted_router({"": Pick("math", rewrite="What is the prime after 7?")})
     figures = measure_rewrites(router, [Case(request=TWO, expert="math")])
-    assert (figures.rewritten, figures.kept["number"]) == (1, (1.0, 1))
+    assert (figures.rewritten.value, figures.kept["number"]) == (1, Slice(1, Interval(1, 1, 1)))
 
 
 def test_followups_and_hops_are_measured_each() -> None:
@@ -35,7 +36,7 @@ def test_followups_and_hops_are_measured_each() -> None:
     figures = measure_rewrites(scripted_router(decide), cases)
     assert figures.rows == 3
     assert figures.kinds == {"hop": (2, 1.0, 1.0), "followup": (1, 1.0, 1.0)}
-    assert figures.kept["number"] == (1.0, 3)
+    assert figures.kept["number"] == Slice(3, Interval(1, 1, 1))
 
 
 @pytest.mark.parametrize(("rewrite", "share"), [("Is helium the lightest noble gas?", 1.0), ("Which gas is it?", 0.0)])
@@ -47,4 +48,4 @@ def test_words_of_the_answer_that_nobody_typed_count(rewrite: str, share: float)
 
 def test_without_a_rewrite_there_is_nothing_to_measure() -> None:
     figures = measure_rewrites(scripted_router({"": "math"}), [Case(request=TWO, expert="math")])
-    assert (figures.rewritten, figures.kept, figures.length, figures.answering) == (0, {}, None, None)
+    assert (figures.rewritten.value, figures.kept, figures.length, figures.answering) == (0, {}, None, None)
