@@ -88,9 +88,10 @@ def create_app(
     )
     app.state.service = service
     app.openapi = lambda: openapi.document(app)
+    for part in openai_api.routes(service):  # first, for routes are tried in this order
+        app.include_router(part, tags=["OpenAI"])
     app.include_router(health.routes(service, metrics))
     app.include_router(decide.routes(service))
-    app.include_router(openai_api.routes(service))
     app.include_router(langgraph_api.routes(service))
     mounted += [mcp.mount(app, service), a2a.mount(app, service)]
     for kind in (OctopusError, HTTPException, RequestValidationError, TimeoutError):

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
+from functools import cached_property
 from typing import Any, cast
 from uuid import UUID
 
@@ -93,7 +94,7 @@ class Telling:
         """Takes the experts of the graph."""
         self.hops: list[Mapping[str, Any]] = []
         self.answer: str | None = None
-        self._speakers = {name for name, expert in experts.items() if chat_model_of(expert.runnable) is not None}
+        self._experts = experts
         self._asked: list[str | None] = []
         self._speech = Speech()
         self._opening = ""
@@ -129,6 +130,10 @@ class Telling:
         if not isinstance(message, AIMessageChunk) or [node] != self._asked or node not in self._speakers:
             return []
         return self._say(self._speech.hear(message))
+
+    @cached_property
+    def _speakers(self) -> set[str]:
+        return {name for name, expert in self._experts.items() if chat_model_of(expert.runnable) is not None}
 
     def _decision(self, event: Mapping[str, Any]) -> list[Event]:
         self._asked = [event["expert"], *event["also"]]

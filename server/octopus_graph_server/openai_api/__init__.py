@@ -17,9 +17,6 @@ from octopus_graph_server.service import Service
 __all__ = ["routes"]
 
 
-def routes(service: Service) -> APIRouter:
-    """Makes the endpoints."""
-    router = APIRouter(tags=["OpenAI"])
-    for part in (chat, responses, models):
-        router.include_router(part.routes(service))
-    return router
+def routes(service: Service) -> list[APIRouter]:
+    """Makes the endpoints; in no common router, for FastAPI looks a route up twice at each level."""
+    return [part.routes(service) for part in (chat, responses, models)]
