@@ -57,19 +57,32 @@ def build() -> BuiltGraph:
     return BuiltGraph(spec, experts, router, graph)
 
 
-async def bare(seconds: float) -> None:
-    """Times the graph without a server and prints milliseconds."""
+async def bare(seconds: float, rate: float, clients: int) -> None:
+    """Times the graph without a server and prints milliseconds.
+
+    Args:
+        seconds: How long.
+        rate: Runs a second; 0 for one after the other.
+        clients: How many begin at the same moment, as hey has it.
+    """
     graph: Any = build().graph
     graph = graph.compile(name="octopus")
     asked = {"messages": [("user", "The derivative of x^3 when x is 2?")]}
     for _ in range(50):
         await graph.ainvoke(asked)
     times: list[float] = []
-    until, cpu = time.perf_counter() + seconds, time.process_time()
-    while time.perf_counter() < until:
-        started = time.perf_counter()
+
+    async def one(started: float) -> None:
         await graph.ainvoke(asked)
         times.append((time.perf_counter() - started) * 1e3)
+
+    due, cpu = time.perf_counter(), time.process_time()
+    until = due + seconds
+    while (started := time.perf_counter()) < until:
+        await asyncio.gather(*(one(started) for _ in range(clients)))
+        if rate:
+            due = max(due + clients / rate, started)  # as hey: what came late is not made up for
+            await asyncio.sleep(due - time.perf_counter())
     cpu = (time.process_time() - cpu) * 1e3 / len(times)
     cuts = statistics.quantiles(times, n=100)
     print(json.dumps({"p50": cuts[49], "p99": cuts[98], "cpu": cpu}))  # noqa: T201
@@ -82,9 +95,11 @@ def main() -> None:
     parser.add_argument("--key-hash", action="append", default=[])
     parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="a setting")
     parser.add_argument("--bare", type=float, metavar="SECONDS", help="serve nothing: time the graph alone")
+    parser.add_argument("--rate", type=float, default=0.0, help="of --bare: runs a second")
+    parser.add_argument("--clients", type=int, default=1, help="of --bare: runs that begin at the same moment")
     options = parser.parse_args()
     if options.bare:
-        uvloop.run(bare(options.bare))
+        uvloop.run(bare(options.bare, options.rate, options.clients))
         return
     given: dict[str, Any] = dict(pair.split("=") for pair in options.set)
     settings = ServerSettings(redis=options.redis, key_hashes=tuple(options.key_hash), **given)
