@@ -7,6 +7,7 @@ from typing import Any
 __all__ = ["Table", "tables", "task_tables", "times"]
 
 _NONE = "-"
+_WHOLE = ({"value", "low", "high"}, {"rows", "share"})  # what is one cell
 _Figures = Mapping[str, Any]
 
 
@@ -247,7 +248,7 @@ def _flat(found: _Figures, before: str = "") -> dict[str, str]:
     """Writes figures of any shape: mappings in mappings become columns of their own."""
     cells: dict[str, str] = {}
     for key, value in found.items():
-        if isinstance(value, Mapping) and value.keys() not in ({"value", "low", "high"}, {"rows", "share"}):  # pyright: ignore[reportUnknownMemberType]
+        if isinstance(value, Mapping) and set(value) not in _WHOLE:  # pyright: ignore[reportUnknownArgumentType]
             cells |= _flat(value, f"{before}{key} ")  # pyright: ignore[reportUnknownArgumentType]
         else:
             cells[before + key] = _cell(value)
