@@ -164,6 +164,8 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         responses.pop("501")
         statuses.add(501)
     for response in responses.values():
+        if response["description"] == "Successful Response":  # FastAPI's own words, where an endpoint has none
+            response["description"] = "Done"
         response["headers"] = response.get("headers", {}) | {"x-request-id": _REQUEST_ID}
     for status in sorted(statuses):
         responses.setdefault(str(status), {"$ref": f"#/components/responses/{_name(path)}{status}"})

@@ -52,7 +52,7 @@ FIELDS = {
     "interrupt_before": "Nodes before which to stop, or * for all",
     "key": "The item's key within its namespace",
     "last-event-id": "The last event that arrived: the stream goes on after it",
-    "limit": "The most to give",
+    "limit": "The most to give: 10 if not said, of namespaces 100",
     "max_concurrency": "How many nodes of the run may work at the same time",
     "max_depth": "How many parts of a namespace to tell apart",
     "metadata": "Values of the caller's own, by which things are found again; a search wants all of them",

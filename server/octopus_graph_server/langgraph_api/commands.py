@@ -28,6 +28,7 @@ LOOK = 0.1
 QUIET = 150  # looks without anything new, after which a heartbeat is sent
 RECENT = 30.0  # seconds for which the end of a run is still news to whoever begins to listen
 
+CHANNEL = f"^({'|'.join(sorted(CHANNELS))}|custom:.*)$"  # for the document; a wrong one is refused below
 Namespace = list[Annotated[str, Field(max_length=1024)]]
 
 
@@ -46,7 +47,9 @@ class EventsBody(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    channels: list[Annotated[str, Field(max_length=200)]] = Field(min_length=1, max_length=100)
+    channels: list[Annotated[str, Field(max_length=200, json_schema_extra={"pattern": CHANNEL})]] = Field(
+        min_length=1, max_length=100
+    )
     namespaces: list[Namespace] | None = Field(default=None, max_length=100)
     depth: int | None = Field(default=None, ge=0)
     since: int | None = Field(default=None, ge=0, description="The last seq known")

@@ -125,10 +125,14 @@ CHANNEL_EVENTS = {
     "checkpoints": "A checkpoint that is written",
 }
 STREAMS = {
-    "RunEvent": ("An event of a run.", ONE_RUN, RUN_EVENTS),
-    "ThreadEvent": ("An event of one of a thread's runs, until the client leaves.", ONE_THREAD, THREAD_EVENTS),
+    "RunEvent": (
+        "An event of a run; in a subgraph the name is followed by its namespace: `values|math:…`.",
+        ONE_RUN,
+        RUN_EVENTS,
+    ),
+    "ThreadEvent": ("An event of one of a thread's runs, named as those of a run.", ONE_THREAD, THREAD_EVENTS),
     "ChannelEvent": (
-        "An event of one of a thread's runs, by channel, until the client leaves.",
+        "An event of one of a thread's runs, by channel.",
         "The event's `seq`: `since` goes on after it",
         {name: _said(Told, said) for name, said in CHANNEL_EVENTS.items()},
     ),
@@ -157,7 +161,7 @@ def stream_schemas() -> dict[str, dict[str, Any]]:
 
 
 def _case(name: str, data: dict[str, Any]) -> dict[str, Any]:
-    """One event by its name, which in a subgraph is followed by the namespace: `values|math:…`."""
+    """Describes one event by its name, which in a subgraph is followed by the namespace: `values|math:…`."""
     return {
         "title": name,
         "description": data["description"],

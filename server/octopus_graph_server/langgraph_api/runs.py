@@ -21,7 +21,8 @@ from octopus_graph_server.problems import ConflictError, NotFoundError, Unproces
 __all__ = ["routes"]
 
 PATIENCE = 5.0  # seconds after which a waiting client is sent a line break, so that nothing on the way gives up
-LastEvent = Annotated[str | None, Header(alias="last-event-id", max_length=200)]
+NUMBER = "^(.*:)?(-[0-9]{1,11}|[0-9]{1,12})$"
+LastEvent = Annotated[str | None, Header(alias="last-event-id", max_length=200, json_schema_extra={"pattern": NUMBER})]
 Modes = Annotated[list[str] | None, Query()]
 Action = Annotated[str, Query(pattern="^(interrupt|rollback)$")]
 
