@@ -8,10 +8,13 @@ Events are numbered from 1 by whoever writes, of whom there is one at a time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from langgraph.checkpoint.serde.base import SerializerProtocol  # pyright: ignore[reportMissingTypeStubs]
+
 from octopus_graph.effects import arun
 from octopus_graph.persistence.connecting import Link
 from octopus_graph.persistence.layout import quoted
 from octopus_graph.persistence.scripts import Script
+from octopus_graph.persistence.sealing import Seal
 
 __all__ = ["DAY", "Event", "Journal"]
 
@@ -37,23 +40,25 @@ class Event:
 class Journal:
     """The events of runs."""
 
-    def __init__(self, link: Link, prefix: str, ttl: float = DAY) -> None:
+    def __init__(self, link: Link, prefix: str, ttl: float = DAY, *, serde: SerializerProtocol | None = None) -> None:
         """Reads nothing yet.
 
         Args:
             link: The way to Redis.
             prefix: What the keys begin with.
             ttl: The seconds a run's events are kept after the last of them.
+            serde: The saver's serializer; where it encrypts, so is what events say.
         """
         self._link = link
         self._prefix = prefix
         self._ttl = round(ttl * 1000)
+        self._seal = Seal(serde)
 
     async def append(self, run: str, events: Sequence[Event]) -> None:
         """Writes events down; those whose number is taken were written before."""
         flat: list[str | bytes | int] = []
         for event in events:
-            flat += [event.number, event.name, event.data]
+            flat += [event.number, event.name, self._seal.close(event.data)]
         await arun(self._link.run(_APPEND, self._key(run), self._ttl, *flat))
 
     async def read(self, run: str, after: int = 0) -> list[Event]:
@@ -62,7 +67,7 @@ class Journal:
         found: list[Event] = []
         for entry, fields in reply:
             values = dict(zip(fields[::2], fields[1::2], strict=True))
-            found.append(Event(int(entry.partition(b"-")[0]), values[b"e"].decode(), values[b"d"]))
+            found.append(Event(int(entry.partition(b"-")[0]), values[b"e"].decode(), self._seal.open(values[b"d"])))
         return found
 
     async def last(self, run: str) -> int:

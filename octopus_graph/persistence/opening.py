@@ -39,7 +39,8 @@ def open_saver(
         ttl: The seconds a checkpoint lives after it was last written to or read; for good if `None`.
         prefix: What the keys begin with.
         allowed: Types beyond plain values and messages that may be rebuilt, each as a class or (module, name).
-        key: 16, 24 or 32 bytes with which values are encrypted (AES) before they leave this process.
+        key: 16, 24 or 32 bytes with which values are encrypted (AES) before they leave this process. By default what
+            `OCTOPUS_AES_KEY` says, in hex; where it says nothing, values are not encrypted.
         folder: Where the embedded Valkey keeps its data; the user's data folder by default.
 
     Returns:
@@ -51,9 +52,7 @@ def open_saver(
         StoreError: If the embedded Valkey does not start.
     """
     chosen = where or os.environ.get("OCTOPUS_REDIS_URL") or EMBEDDED
-    serde: SerializerProtocol = allow_list_serializer(allowed)
-    if key is not None:
-        serde = _encrypted(serde, key)
+    serde = _serializer(allowed, key)
     if chosen != EMBEDDED:
         return RedisSaver(chosen, ttl=ttl, prefix=prefix, serde=serde)
     from octopus_graph.persistence.embedded import (
@@ -96,9 +95,7 @@ def open_cache(
         MissingExtraError: If a package is not installed.
     """
     chosen = where or os.environ.get("OCTOPUS_REDIS_URL") or EMBEDDED
-    serde: SerializerProtocol = allow_list_serializer(allowed)
-    if key is not None:
-        serde = _encrypted(serde, key)
+    serde = _serializer(allowed, key)
     if chosen != EMBEDDED:
         return RedisCache(chosen, ttl=ttl, prefix=prefix, serde=serde)
     from octopus_graph.persistence.embedded import EmbeddedServer
@@ -118,7 +115,16 @@ def open_cache(
     return RedisCache(link, ttl=ttl, prefix=prefix, serde=serde, revive=revive, on_close=server.release)
 
 
-def _encrypted(serde: SerializerProtocol, key: bytes) -> SerializerProtocol:
+def _serializer(allowed: Iterable[tuple[str, str] | type], key: bytes | None) -> SerializerProtocol:
+    serde = allow_list_serializer(allowed)
+    if key is None:
+        said = os.environ.get("OCTOPUS_AES_KEY")
+        if not said:
+            return serde
+        try:
+            key = bytes.fromhex(said)
+        except ValueError:
+            raise ConfigurationError("OCTOPUS_AES_KEY is no hex: write the key as 32, 48 or 64 digits.") from None
     if len(key) not in KEY_SIZES:
         raise ConfigurationError(f"A key for AES has 16, 24 or 32 bytes, this one has {len(key)}.")
     try:

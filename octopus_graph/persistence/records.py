@@ -7,6 +7,9 @@
 
 All keys of a kind lie in one slot of a cluster, so that a document and its lists change together. Documents are small:
 what a thread holds lies with its checkpoints. Only commands of Redis 6.2 are used.
+
+Where the saver encrypts, so are documents. Ids, orders and the terms of the kind stay readable, for scripts read them;
+metadata are no terms then, and are compared one by one.
 """
 
 import json
@@ -15,10 +18,13 @@ from dataclasses import dataclass
 from typing import Any, cast
 from uuid import uuid4
 
+from langgraph.checkpoint.serde.base import SerializerProtocol  # pyright: ignore[reportMissingTypeStubs]
+
 from octopus_graph.effects import arun
 from octopus_graph.persistence.connecting import Link
 from octopus_graph.persistence.layout import quoted
 from octopus_graph.persistence.scripts import Script
+from octopus_graph.persistence.sealing import Seal
 
 __all__ = ["Document", "Kind", "Records"]
 
@@ -45,15 +51,17 @@ class Kind:
 class Records:
     """The documents of one kind."""
 
-    def __init__(self, link: Link, prefix: str, kind: Kind) -> None:
+    def __init__(self, link: Link, prefix: str, kind: Kind, serde: SerializerProtocol | None = None) -> None:
         """Reads nothing yet.
 
         Args:
             link: The way to Redis.
             prefix: What the keys begin with.
             kind: What the documents are of.
+            serde: The saver's serializer; where it encrypts, so are the documents.
         """
         self._link = link
+        self._seal = Seal(serde)
         self._kind = kind
         self._base = f"{quoted(prefix)}:{{@{kind.name}}}:"
 
@@ -155,7 +163,7 @@ class Records:
 
     async def _read(self, key: str) -> tuple[Document, str] | None:
         reply = await arun(self._link.run(_GET, self._base, key))
-        return (json.loads(reply[0]), reply[1].decode()) if reply else None
+        return (self._document(reply[0]), reply[1].decode()) if reply else None
 
     async def _write(self, key: str, document: Document, expected: str) -> bool:
         orders: list[str] = []
@@ -163,9 +171,10 @@ class Records:
             if document.get(name) is not None:
                 orders += [name, repr(float(document[name]))]
         terms = [_term(name, document[name]) for name in self._kind.terms if _listed(document.get(name))]
-        metadata = cast(dict[str, Any], document.get("metadata") or {})
-        terms += [_term(f"metadata.{name}", value) for name, value in metadata.items() if _listed(value)]
-        body = json.dumps(document, separators=(",", ":"))
+        if not self._seal.is_shut:
+            metadata = cast(dict[str, Any], document.get("metadata") or {})
+            terms += [_term(f"metadata.{name}", value) for name, value in metadata.items() if _listed(value)]
+        body = self._seal.close(json.dumps(document, separators=(",", ":")).encode())
         lists = ("\n".join(terms), "\n".join(self._kind.orders), *orders)
         return bool(await arun(self._link.run(_PUT, self._base, key, expected, uuid4().hex, body, *lists)))
 
@@ -174,14 +183,17 @@ class Records:
     ) -> tuple[list[Document], int]:
         arguments = (by, "1" if descending else "0", offset, -1 if limit is None else limit)
         reply = await arun(self._link.run(_FIND, self._base, *arguments, *terms))
-        return [json.loads(body) for body in reply[1]], int(reply[0])
+        return [self._document(body) for body in reply[1]], int(reply[0])
+
+    def _document(self, body: bytes) -> Document:
+        return json.loads(self._seal.open(body))
 
     def _split(self, where: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
         """Tells what documents are listed under from what has to be looked at one by one."""
         terms: list[str] = []
         rest: dict[str, Any] = {}
         for name, value in where.items():
-            if name == "metadata":
+            if name == "metadata" and not self._seal.is_shut:
                 wanted = cast(Mapping[str, Any], value)
                 terms += [_term(f"metadata.{key}", one) for key, one in wanted.items() if _listed(one)]
                 if nested := {key: one for key, one in wanted.items() if not _listed(one)}:

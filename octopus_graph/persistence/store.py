@@ -4,6 +4,8 @@ r"""RedisStore: LangGraph's long-term memory in Redis or Valkey, with plain comm
     octopus:{@store:<first label>}:v<member>    HASH   j the value as JSON, c and u when it was created and updated,
                                                        t the minutes it lives after it was last written or read
 
+Where the saver encrypts, so are values; namespaces and names stay readable.
+
 All that lies under one first label is in one slot of a cluster. Names are percent-encoded. Items are found by namespace
 and filter, in the order of their names; a search in plain language needs an index of meanings, and there is none here.
 """
@@ -13,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from langgraph.checkpoint.serde.base import SerializerProtocol  # pyright: ignore[reportMissingTypeStubs]
 from langgraph.store.base import (  # pyright: ignore[reportMissingTypeStubs]
     BaseStore,
     GetOp,
@@ -33,6 +36,7 @@ from octopus_graph.effects import Logic, arun, run
 from octopus_graph.persistence.connecting import Link
 from octopus_graph.persistence.layout import named, quoted
 from octopus_graph.persistence.scripts import Script
+from octopus_graph.persistence.sealing import Seal
 
 __all__ = ["RedisStore"]
 
@@ -50,14 +54,23 @@ class RedisStore(BaseStore):
 
     supports_ttl = True
 
-    def __init__(self, link: Link, *, prefix: str = "octopus", ttl: TTLConfig | None = None) -> None:
+    def __init__(
+        self,
+        link: Link,
+        *,
+        prefix: str = "octopus",
+        ttl: TTLConfig | None = None,
+        serde: SerializerProtocol | None = None,
+    ) -> None:
         """Reads nothing yet.
 
         Args:
             link: The way to Redis; the caller closes it.
             prefix: What the keys begin with.
             ttl: How long items live that do not say so themselves.
+            serde: The saver's serializer; where it encrypts, so are the values of items.
         """
+        self._seal = Seal(serde)
         self._link = link
         self._prefix = quoted(prefix)
         self.ttl_config = ttl
@@ -93,14 +106,14 @@ class RedisStore(BaseStore):
     def _get(self, op: GetOp) -> Logic[Item | None]:
         member = _member(op.namespace, op.key)
         reply = yield from self._link.run(_READ, self._key(op.namespace), int(op.refresh_ttl), member)
-        return _item(member.encode(), reply[0]) if reply else None
+        return self._item(member.encode(), reply[0]) if reply else None
 
     def _put(self, op: PutOp) -> Logic[None]:
         member, key = _member(op.namespace, op.key), self._key(op.namespace)
         if op.value is None:
             yield from self._link.run(_DELETE, key, member)
             return
-        body = json.dumps(op.value, separators=(",", ":"))
+        body = self._seal.close(json.dumps(op.value, separators=(",", ":")).encode())
         now = datetime.now(UTC).timestamp()
         yield from self._link.run(_PUT, key, member, body, repr(now), "" if op.ttl is None else repr(float(op.ttl)))
 
@@ -114,7 +127,7 @@ class RedisStore(BaseStore):
                 members, fields = cast(list[bytes], reply[0]), cast(list[list[bytes]], reply[1])
                 chosen: list[SearchItem] = []
                 for member, values in zip(members, fields, strict=True):
-                    item = _item(member, values) if values else None
+                    item = self._item(member, values) if values else None
                     if item is None or not _fits(item.value, op.filter or {}):
                         continue
                     if skip:
@@ -149,6 +162,16 @@ class RedisStore(BaseStore):
         keys = yield from self._link.scan(f"{self._prefix}:{{@store:*}}:n")
         return sorted(key.decode() for key in set(keys))
 
+    def _item(self, member: bytes, fields: list[bytes]) -> SearchItem:
+        values = dict(zip(fields[::2], fields[1::2], strict=True))
+        return SearchItem(
+            namespace=_namespace(member),
+            key=named(member.partition(b"\n")[2]),
+            value=json.loads(self._seal.open(values[b"j"])),
+            created_at=datetime.fromtimestamp(float(values[b"c"]), UTC),
+            updated_at=datetime.fromtimestamp(float(values[b"u"]), UTC),
+        )
+
     def _key(self, namespace: Namespace) -> str:
         return f"{self._prefix}:{{@store:{quoted(namespace[0] if namespace else '')}}}:n"
 
@@ -166,17 +189,6 @@ def _range(prefix: Namespace, start: bytes) -> tuple[bytes, bytes]:
     head = "\t".join(quoted(label) for label in prefix).encode()
     low = b"[" + head + b"\t" if prefix else b"-"
     return (start if start != b"-" else low), (b"(" + head + b"\x0b" if prefix else b"+")
-
-
-def _item(member: bytes, fields: list[bytes]) -> SearchItem:
-    values = dict(zip(fields[::2], fields[1::2], strict=True))
-    return SearchItem(
-        namespace=_namespace(member),
-        key=named(member.partition(b"\n")[2]),
-        value=json.loads(values[b"j"]),
-        created_at=datetime.fromtimestamp(float(values[b"c"]), UTC),
-        updated_at=datetime.fromtimestamp(float(values[b"u"]), UTC),
-    )
 
 
 def _matches(namespace: Namespace, condition: MatchCondition) -> bool:

@@ -1,7 +1,7 @@
 """The graph as an A2A agent: its card, JSON-RPC at /a2a and plain HTTP below /a2a/v1; the protocol is the SDK's."""
 
-from collections import OrderedDict
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +12,6 @@ from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.request_handlers.response_helpers import agent_card_to_dict
 from a2a.server.routes import create_jsonrpc_routes, create_rest_routes
 from a2a.server.routes.common import DefaultServerCallContextBuilder
-from a2a.server.tasks import InMemoryTaskStore
 from a2a.types.a2a_pb2 import (
     AgentCapabilities,
     AgentCard,
@@ -22,13 +21,13 @@ from a2a.types.a2a_pb2 import (
     SecurityRequirement,
     SecurityScheme,
     StringList,
-    Task,
 )
 from fastapi import FastAPI, Request
 from starlette.routing import Route
 from typing_extensions import override
 
 from octopus_graph_server.a2a_agent import OctopusAgent
+from octopus_graph_server.a2a_tasks import Tasks
 from octopus_graph_server.routing import NamedRoute
 from octopus_graph_server.service import Service
 
@@ -37,8 +36,6 @@ __all__ = ["mount"]
 RPC = "/a2a"
 REST = "/a2a/v1"
 CARD = "/.well-known/agent-card.json"
-KEPT = 1000
-"""Tasks that can still be looked up; of each the last state. Threads keep the conversations themselves."""
 
 
 def mount(app: FastAPI, service: Service) -> AbstractAsyncContextManager[object]:
@@ -47,7 +44,8 @@ def mount(app: FastAPI, service: Service) -> AbstractAsyncContextManager[object]
     Returns:
         What is open for as long as the app runs.
     """
-    handler = DefaultRequestHandler(OctopusAgent(service), Tasks(), card(service, ""))
+    tasks = Tasks(service)
+    handler = DefaultRequestHandler(OctopusAgent(service), tasks, card(service, ""))
     callers = _Callers()
     found: list[Any] = [
         *create_jsonrpc_routes(handler, RPC, callers, enable_v0_3_compat=True),
@@ -66,7 +64,13 @@ def mount(app: FastAPI, service: Service) -> AbstractAsyncContextManager[object]
         """Says what the agent can do, a skill for each expert, and where it is spoken to."""
         return agent_card_to_dict(card(service, str(request.base_url).rstrip("/")))
 
-    return nullcontext()
+    return _opened(tasks)
+
+
+@asynccontextmanager
+async def _opened(tasks: Tasks) -> AsyncGenerator[None]:
+    async with tasks.opened():
+        yield
 
 
 def card(service: Service, base: str) -> AgentCard:
@@ -106,29 +110,6 @@ def card(service: Service, base: str) -> AgentCard:
         made.security_schemes["bearer"].CopyFrom(bearer)
         made.security_requirements.append(SecurityRequirement(schemes={"bearer": StringList()}))
     return made
-
-
-class Tasks(InMemoryTaskStore):
-    """The SDK's store, which forgets the oldest tasks: nobody else would."""
-
-    def __init__(self) -> None:
-        """Holds nothing yet."""
-        super().__init__()
-        self._order: OrderedDict[str, ServerCallContext] = OrderedDict()
-
-    @override
-    async def save(self, task: Task, context: ServerCallContext) -> None:
-        await super().save(task, context)
-        self._order[task.id] = context
-        self._order.move_to_end(task.id)
-        while len(self._order) > KEPT:
-            oldest, owner = self._order.popitem(last=False)
-            await super().delete(oldest, owner)
-
-    @override
-    async def delete(self, task_id: str, context: ServerCallContext) -> None:
-        self._order.pop(task_id, None)
-        await super().delete(task_id, context)
 
 
 class _Caller(User):

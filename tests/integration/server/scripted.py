@@ -12,15 +12,18 @@ from typing import Any
 
 import uvloop
 
+from octopus_graph.caching import GraphCache
 from octopus_graph.experts import Expert
 from octopus_graph.graph import create_octopus_graph
 from octopus_graph.spec import BuiltGraph, build_graph, load_spec
-from octopus_graph.testing import scripted_router
+from octopus_graph.state import OctopusContext
+from octopus_graph.testing import Pick, scripted_router
 from octopus_graph_server import ServerSettings, create_app
 from octopus_graph_server.serving import serve
 
-SCRIPT = {"derivative": "math", "contract": "law", "fever": "health"}
+SCRIPT: dict[str, Any] = {"derivative": "math", "contract": "law", "fever": "health"}
 SCRIPT |= {"slow": "physics", "broken": "chemistry", "stuck": "biology"}
+UNSURE = {"whisper": Pick("law", confidence=0.4)}
 SECRET = "a text that must not get out"
 
 
@@ -41,10 +44,10 @@ def broken(query: str) -> str:
     raise RuntimeError(f"{SECRET}: {query}")
 
 
-def build() -> BuiltGraph:
-    """Makes the shipped default graph with doubles in the places of its models."""
+def build(*, ask: bool = False, cache: GraphCache | None = None) -> BuiltGraph:
+    """Makes the shipped default graph with doubles in the places of its models; it may ask its human."""
     spec = load_spec("default")
-    router = scripted_router(SCRIPT)
+    router = scripted_router(SCRIPT | UNSURE if ask else SCRIPT)
     built = build_graph(spec, dry_run=True, router=router)
     special = {"physics": slow, "chemistry": broken, "biology": stuck}
     experts = tuple(
@@ -53,8 +56,9 @@ def build() -> BuiltGraph:
         else expert
         for expert in built.experts
     )
-    graph = create_octopus_graph(experts, router, fallback=spec.fallback, defaults=spec.defaults)
-    return BuiltGraph(spec, experts, router, graph)
+    defaults = OctopusContext(when_unsure="ask", min_confidence=0.5) if ask else spec.defaults
+    graph = create_octopus_graph(experts, router, fallback=spec.fallback, defaults=defaults, cache=cache)
+    return BuiltGraph(spec, experts, router, graph, cache)
 
 
 async def bare(seconds: float, rate: float, clients: int) -> None:
@@ -97,6 +101,8 @@ def main() -> None:
     parser.add_argument("--bare", type=float, metavar="SECONDS", help="serve nothing: time the graph alone")
     parser.add_argument("--rate", type=float, default=0.0, help="of --bare: runs a second")
     parser.add_argument("--clients", type=int, default=1, help="of --bare: runs that begin at the same moment")
+    parser.add_argument("--ask", action="store_true", help="ask the human where the router is unsure")
+    parser.add_argument("--cached", action="store_true", help="cache decisions and answers in that Redis")
     options = parser.parse_args()
     if options.bare:
         uvloop.run(bare(options.bare, options.rate, options.clients))
@@ -108,7 +114,12 @@ def main() -> None:
         from langgraph.checkpoint.memory import InMemorySaver
 
         saver = InMemorySaver()
-    serve(create_app(build(), settings=settings, saver=saver), "127.0.0.1", options.port)
+    cache = None
+    if options.cached:
+        from octopus_graph.persistence import open_cache
+
+        cache = GraphCache(open_cache(options.redis), answers=["math"])
+    serve(create_app(build(ask=options.ask, cache=cache), settings=settings, saver=saver), "127.0.0.1", options.port)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,18 @@ def test_a_key_has_a_size() -> None:
         open_saver("redis://host", key=b"abc")
 
 
+def test_the_environment_holds_the_key_of_savers_and_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCTOPUS_AES_KEY", "00" * 16)
+    for opened in (open_saver("redis://host"), open_cache("redis://host")):
+        kind, data = opened.serde.dumps_typed("a secret")
+        assert kind.endswith("+aes")
+        assert b"a secret" not in data
+    monkeypatch.setenv("OCTOPUS_AES_KEY", "a word")
+    with pytest.raises(ConfigurationError, match="is no hex") as caught:
+        open_saver("redis://host")
+    assert "a word" not in str(caught.value)
+
+
 def test_without_the_cipher_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "Crypto.Cipher", None)
     with pytest.raises(MissingExtraError, match="Encryption needs the extra 'redis'"):
