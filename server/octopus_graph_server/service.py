@@ -1,6 +1,7 @@
 """What all endpoints share: the graph, its parts, and how runs are counted."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ class Runs:
         self._idle = asyncio.Event()
         self._idle.set()
         self.stopping = False  # known to be about to stop: not ready any more
-        self.draining = False  # and no further run begins
+        self._draining: float | None = None  # since when no further run begins
 
     @property
     def going(self) -> int:
@@ -53,7 +54,7 @@ class Runs:
             TooManyRunsError: If as many go on as may.
             UnavailableError: If the server is shutting down.
         """
-        if self.draining and asyncio.current_task() not in self._tasks:  # what was accepted may begin
+        if self._draining is not None and asyncio.current_task() not in self._tasks:  # what was accepted may begin
             raise UnavailableError("This server is shutting down: ask another one.", headers={"retry-after": "1"})
         if self._going >= self._most:
             raise TooManyRunsError(
@@ -93,12 +94,22 @@ class Runs:
         """Waits until no run goes on."""
         await self._idle.wait()
 
+    def close(self) -> None:
+        """Lets no run begin any more; the grace period of those that go on begins."""
+        self.stopping = True
+        if self._draining is None:
+            self._draining = time.monotonic()
+
+    def left(self, grace: float) -> float:
+        """Says how many seconds of the grace period are left: there is one, whoever waits for it."""
+        return grace if self._draining is None else max(0.0, grace - (time.monotonic() - self._draining))
+
     async def drain(self, grace: float) -> None:
-        """Lets no run begin any more, waits for those in the background, and cancels them after the grace period."""
-        self.stopping = self.draining = True
+        """Closes, waits for the runs in the background, and cancels them once the grace period is over."""
+        self.close()
         if not self._tasks:
             return
-        _, late = await asyncio.wait(self._tasks, timeout=grace)
+        _, late = await asyncio.wait(self._tasks, timeout=self.left(grace))
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)

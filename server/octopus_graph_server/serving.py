@@ -122,11 +122,12 @@ class _Server(uvicorn.Server):
     async def _finish(self) -> None:
         runs = self._service.runs
         await asyncio.sleep(self._service.settings.linger)
-        runs.draining = True
+        runs.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(runs.ended(), self._service.settings.grace)
         self.should_exit = True
-        last = threading.Timer(LAST, self._give_up, [asyncio.all_tasks()])
+        left = runs.left(self._service.settings.grace)  # for what nobody counts as a run, such as webhooks
+        last = threading.Timer(left + LAST, self._give_up, [asyncio.all_tasks()])
         last.daemon = True
         last.start()
 

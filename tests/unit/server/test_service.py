@@ -70,6 +70,21 @@ async def test_draining_waits_for_runs_in_the_background_and_lets_none_begin() -
             pass
 
 
+async def test_there_is_one_grace_period_whoever_waits_for_it() -> None:
+    runs = Runs(most=9, seconds=60)
+    task = runs.spawn(asyncio.sleep(600))
+    runs.close()
+    async with asyncio.timeout(30):
+        await runs.drain(0.1)
+        assert task.cancelled()
+        assert runs.left(0.1) == 0
+        later = runs.spawn(asyncio.sleep(600))
+        began = asyncio.get_running_loop().time()
+        await runs.drain(0.1)
+    assert later.cancelled()
+    assert asyncio.get_running_loop().time() - began < 0.1, "the second did not wait again"
+
+
 async def test_a_built_graph_is_compiled_with_the_saver_and_without(
     make_app: Callable[..., FastAPI], opened: Any
 ) -> None:
