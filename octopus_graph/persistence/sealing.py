@@ -1,7 +1,7 @@
 """What is no checkpoint, sealed as checkpoints are: documents, events and items, where the saver encrypts its values.
 
     {"a":1}                 the bytes as they are, where the serializer leaves bytes as they are
-    !bytes+aes, a line           break, and what the serializer made of them; no JSON begins with that mark
+    !bytes+aes⏎…           what the serializer made of them; no JSON begins with that mark
 
 Both are read, so that what was written before there was a key is still there afterwards.
 """

@@ -101,7 +101,7 @@ async def _failed(client: Client, task: str) -> Task | None:
 async def until(look: Callable[[], Awaitable[Any]]) -> Any:
     """Looks until there is something to be seen."""
     async with asyncio.timeout(60):
-        while not (found := await look()):
+        while not (found := await look()):  # noqa: ASYNC110 - another process changes it
             await asyncio.sleep(0.1)
     return found
 

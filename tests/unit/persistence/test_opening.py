@@ -9,7 +9,7 @@ import pytest
 
 from octopus_graph import persistence
 from octopus_graph.errors import ConfigurationError, MissingExtraError
-from octopus_graph.persistence import RedisSaver, embedded, open_saver
+from octopus_graph.persistence import RedisSaver, embedded, open_cache, open_saver
 
 
 def test_nothing_heavy_is_imported_before_it_is_used() -> None:
