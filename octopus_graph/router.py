@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # LangChain takes a second to import, and a decision needs no
     from langchain_core.runnables.base import RunnableLike
 
     from octopus_graph.branch import OctopusBranch
+    from octopus_graph.lexicon import Lexicon
 
 __all__ = ["OctopusRouter", "Rewrite", "RouterCard", "RouterDecision"]
 
@@ -94,6 +95,7 @@ class OctopusRouter:
         *,
         temperature: float = 1.0,
         calibration: Calibration | None = None,
+        lexicon: "Lexicon | None" = None,
     ) -> None:
         """Puts a router together; `from_pretrained` does it for a model that says itself what it is.
 
@@ -103,12 +105,14 @@ class OctopusRouter:
             codec: The prompt format it was trained on.
             temperature: Divides the logits before the softmax.
             calibration: What it decided on requests kept out of training: thresholds are read from it.
+            lexicon: What words alone say; it has a say in the first decision of a request that stands alone.
         """
         self.engine = engine
         self.tokens = tokens
         self.codec = codec
         self.temperature = temperature
         self.calibration = calibration
+        self.lexicon = lexicon
 
     @classmethod
     def from_pretrained(cls, model: str | Path | None = None, *, format: str | None = None) -> "OctopusRouter":  # noqa: A002
@@ -127,7 +131,8 @@ class OctopusRouter:
         """
         try:
             from octopus_graph.engines.hf import HFEngine
-            from octopus_graph.engines.hf.loading import edge_folders
+            from octopus_graph.engines.hf.files import edge_folders
+            from octopus_graph.lexicon import read_lexicon
         except ModuleNotFoundError as error:
             raise MissingExtraError("local", "A router in this process") from error
 
@@ -143,6 +148,7 @@ class OctopusRouter:
                 codec_named(card.format),
                 temperature=card.temperature,
                 calibration=read_calibration(folder),
+                lexicon=read_lexicon(folder, card.experts),
             )
         if folder is SHIPPED:
             raise ModelNotFoundError(
@@ -199,8 +205,9 @@ class OctopusRouter:
 
     @property
     def revision(self) -> str:
-        """Names everything a decision depends on: weights, adapter, prompt format and temperature."""
-        return f"{self.engine.revision}-{self.codec.name}-{self.temperature:g}"
+        """Names everything a decision depends on: weights, adapter, prompt format, temperature and lexicon."""
+        words = "" if self.lexicon is None else f"-{self.lexicon.revision}"
+        return f"{self.engine.revision}-{self.codec.name}-{self.temperature:g}{words}"
 
     def min_confidence(self, max_error: float, *, whole_path: bool = False) -> float:
         """Returns the confidence of the first decision below which a request is better not answered.
@@ -254,7 +261,7 @@ class OctopusRouter:
         edge = adapter if adapter in self.engine.adapters else None
         prompt = self.codec.prompt(query, previous, done)
         logits = self.engine.score([prompt], choices, adapter=edge)[0]
-        decision = self._decision(choices, logits)
+        decision = self.weigh(choices, logits, alone="" if previous or done else query)
         decided = time.perf_counter()
         decision = replace(decision, latency_ms=(decided - started) * 1e3)
         if decision.expert is None or rewrite == "never":
@@ -292,11 +299,23 @@ class OctopusRouter:
         choices = self.tokens.of(names)
         if not choices:
             raise ConfigurationError("There is no expert to choose among: allow at least one.")
-        rows = self.engine.score([self.codec.prompt(clean(query)) for query in queries], choices)
+        texts = [clean(query) for query in queries]
+        rows = self.engine.score([self.codec.prompt(text) for text in texts], choices)
+        made = [self.weigh(choices, logits, alone=text) for text, logits in zip(texts, rows, strict=True)]
         each = (time.perf_counter() - started) * 1e3 / max(1, len(queries))
-        return [replace(self._decision(choices, logits), latency_ms=each) for logits in rows]
+        return [replace(decision, latency_ms=each) for decision in made]
 
-    def _decision(self, choices: Sequence[str], logits: Sequence[float]) -> RouterDecision:
+    def weigh(self, choices: Sequence[str], logits: Sequence[float], *, alone: str = "") -> RouterDecision:
+        """Makes a decision of logits that the engine has scored; `decide` and `decide_many` do both.
+
+        Args:
+            choices: The candidates' functional tokens, and the end's where the run may end.
+            logits: Theirs, in this order.
+            alone: The request, where it stands alone and none of it is answered yet: its words have a say then.
+        """
+        if self.lexicon is not None and alone:
+            said = dict(zip(self.tokens.of(self.experts), self.lexicon.scores(alone), strict=True))
+            logits = [logit + said[token] for token, logit in zip(choices, logits, strict=True)]
         highest = max(logits)
         weighed = [math.exp((logit - highest) / self.temperature) for logit in logits]
         total = sum(weighed)

@@ -1,24 +1,32 @@
 """From prompts to token ids: where untrusted text is kept from becoming special tokens."""
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# transformers and peft ship partial types.
+# transformers ships partial types.
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Union
 
-from transformers import AddedToken, PreTrainedTokenizerBase
+from tokenizers import AddedToken
 
 from octopus_graph.prompt import Prompt, Segment
 
-__all__ = ["add_tokens", "encode", "encode_segment"]
+if TYPE_CHECKING:  # takes a second to import
+    from transformers import PreTrainedTokenizerBase
+
+    from octopus_graph.engines.hf.tokenizer import PlainTokenizer
+
+__all__ = ["AnyTokenizer", "add_tokens", "encode", "encode_segment"]
+
+AnyTokenizer = Union["PlainTokenizer", "PreTrainedTokenizerBase"]
 
 
-def add_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Iterable[str]) -> int:
+def add_tokens(tokenizer: AnyTokenizer, tokens: Iterable[str]) -> int:
     """Adds functional tokens a tokenizer does not hold yet, and returns how many."""
     known = tokenizer.get_vocab()
     new = [AddedToken(token, special=True, normalized=False) for token in tokens if token not in known]
     return tokenizer.add_tokens(new, special_tokens=True) if new else 0
 
 
-def encode_segment(tokenizer: PreTrainedTokenizerBase, segment: Segment) -> list[int]:
+def encode_segment(tokenizer: AnyTokenizer, segment: Segment) -> list[int]:
     """Tokenises one segment; special tokens count only in a trusted one.
 
     A segment over its budget keeps its first two thirds and its last third: a question stands mostly at one of the
@@ -36,7 +44,7 @@ def encode_segment(tokenizer: PreTrainedTokenizerBase, segment: Segment) -> list
     return ids
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
+def encode(tokenizer: AnyTokenizer, prompt: Prompt) -> list[int]:
     """Tokenises a prompt segment by segment, so that no special token can form across a border.
 
     A tokenizer that opens every text with its own token (Llama's `<s>`) opens a prompt with it too.

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from octopus_graph.codec import Done, Turn
-from octopus_graph.engines.hf.loading import fast_dtype
+from octopus_graph.engines.hf.files import fast_dtype
 from octopus_graph.router import SHIPPED, OctopusRouter
 from octopus_graph.tokens import PAPER_EXPERTS
 from octopus_graph.training.data import held_out, own_paths, own_requests, own_validation
-from octopus_graph.training.heldout import measure_hops, measure_routes
+from octopus_graph.training.heldout import measure_hops, measure_routes, scored_rows, walk_paths
 from octopus_graph.training.mixture import Rows
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -35,7 +35,7 @@ def test_the_papers_example_goes_to_math_and_is_rewritten_with_its_numbers(route
 
 def test_every_expert_is_found_in_the_projects_held_out_requests(router: OctopusRouter) -> None:
     unseen = [row for row in own_requests() if held_out(row.request)][::6]
-    scores = measure_routes(router, Rows(unseen, [], []))["own_requests"]
+    scores = measure_routes(router, scored_rows(router, Rows(unseen, [], [])))["own_requests"]
     assert scores.rows > 300
     # One row in eight stands at a border on purpose; the third router has 0.80 of them (docs/log.md, 2026-11-25).
     assert scores.accuracy >= 0.78
@@ -65,7 +65,7 @@ def test_the_figures_on_the_card_are_those_of_this_router() -> None:
 def test_edges_stop_after_a_single_request_and_take_the_second_part_of_two(router: OctopusRouter) -> None:
     assert sorted(router.engine.adapters) == sorted(PAPER_EXPERTS)
     unseen = [row for row in own_paths() if held_out(row.request) and len(row.hops) > 1]
-    shares = measure_hops(router, unseen[:20])
+    shares = measure_hops(walk_paths(router, unseen[:20]))
     assert shares["later_hop"] >= 0.6
     assert shares["end"] >= 0.8
     single = [row for row in own_requests() if held_out(row.request) and not row.previous][:20]

@@ -1,4 +1,4 @@
-"""The engine that runs a model in this process, through transformers and peft (the extra `local`)."""
+"""The engine that runs a model in this process, through torch, transformers and peft (the extra `local`)."""
 
 from octopus_graph.engines.hf.engine import HFEngine
 

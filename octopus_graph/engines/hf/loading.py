@@ -1,41 +1,40 @@
-"""One set of weights, three trees of modules over it.
-
-    base    the model as released: what the embedded experts speak with
-    trunk   base + functional tokens + the router's LoRA, merged: a route costs a bare forward pass (ADR 0003)
-    edges   trunk + one small LoRA for each expert, named per call
-
-A tree is a copy of the modules, not of the weights: only what an adapter changes is there twice.
-"""
+"""Models and adapters through transformers and peft: for training, for chats, and for what `llama` does not know."""
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # transformers and peft ship partial types.
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
+from octopus_graph.engines.hf.files import fast_dtype
 from octopus_graph.engines.text import add_tokens
 from octopus_graph.errors import AdapterError, WeightsError
 
-__all__ = ["load_base", "load_edge", "sample", "shared_copy", "with_functional_tokens", "with_merged_adapter"]
-
-BLOCKS, BLOCK = 64, 4096  # of a file of weights
-
-
-def fast_dtype() -> torch.dtype:
-    """Returns the type this machine multiplies fastest: bf16 where the CPU has instructions for it, else fp32.
-
-    Without them bf16 costs eight times fp32 on a hundred tokens (docs/log.md, 2026-11-24).
-    """
-    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch has none
-    native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return torch.bfloat16 if native else torch.float32
+__all__ = [
+    "llama_of",
+    "load_base",
+    "load_edge",
+    "load_model",
+    "load_tokenizer",
+    "shared_copy",
+    "with_functional_tokens",
+    "with_merged_adapter",
+]
 
 
 def load_base(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -44,21 +43,53 @@ def load_base(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     Raises:
         WeightsError: If the folder does not hold a causal language model.
     """
+    tokenizer = load_tokenizer(folder)
+    return load_model(folder), tokenizer
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Loads the tokenizer of a model folder.
+
+    Raises:
+        WeightsError: If the folder does not hold one.
+    """
+    with _loads(folder):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+
+
+def load_model(folder: Path) -> PreTrainedModel:
+    """Loads the model of a folder, in the type of `fast_dtype`.
+
+    Raises:
+        WeightsError: If the folder does not hold a causal language model.
+    """
+    with _loads(folder):
+        return AutoModelForCausalLM.from_pretrained(
+            folder, dtype=fast_dtype(), trust_remote_code=False, local_files_only=True, use_safetensors=True
+        ).eval()
+
+
+def llama_of(folder: Path, weights: Mapping[str, torch.Tensor]) -> PreTrainedModel:
+    """Makes a Llama of weights that are in memory already, all of one type; it shares them.
+
+    Raises:
+        WeightsError: If the folder's configuration is not that of these weights.
+    """
+    with _loads(folder):
+        config = LlamaConfig.from_pretrained(folder, local_files_only=True)
+        dtype = next(iter(weights.values())).dtype
+        return LlamaForCausalLM.from_pretrained(None, config=config, state_dict=dict(weights), dtype=dtype).eval()
+
+
+@contextmanager
+def _loads(folder: Path) -> Generator[None]:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=fast_dtype(),
-            trust_remote_code=False,
-            local_files_only=True,
-            use_safetensors=True,
-        )
+        yield
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else error.__class__.__name__
         raise WeightsError(
             f"{folder.name}: not a causal language model that transformers can load ({reason})."
         ) from error
-    return model.eval(), tokenizer
 
 
 def shared_copy(model: PreTrainedModel) -> PreTrainedModel:
@@ -125,19 +156,3 @@ def _adapted(model: PreTrainedModel, folder: Path, name: str) -> PeftModel:
 def _misfit(folder: Path, error: Exception) -> AdapterError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else error.__class__.__name__
     return AdapterError(f"The adapter {folder.name} does not fit the base model: {reason[:200]}")
-
-
-def sample(folder: Path, add: Callable[[bytes], object]) -> None:
-    """Adds blocks of a model's weights to a digest, evenly taken: reading gigabytes would cost seconds."""
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            add(f"{path.name} {size} ".encode())
-            for place in range(0, size, max(1, size // BLOCKS)):
-                file.seek(place)
-                add(file.read(BLOCK))
-
-
-def edge_folders(folder: Path) -> Mapping[str, Path]:
-    """Returns the edge adapters that lie beside a router's adapter, by expert."""
-    return {path.parent.name: path.parent for path in sorted(folder.glob("edges/*/adapter_config.json"))}

@@ -8,13 +8,11 @@ changes with training.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from octopus_graph.engines.hf.loading import shared_copy
-from octopus_graph.engines.text import encode_segment
+from octopus_graph.engines.hf.network import Network
+from octopus_graph.engines.text import AnyTokenizer, encode_segment
 from octopus_graph.prompt import Segment
 
 __all__ = ["Meaning"]
@@ -60,21 +58,17 @@ REFERENCE = (
 class Meaning:
     """Makes vectors of texts."""
 
-    def __init__(self, trunk: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Cuts the model off a third of the way up; the weights are the trunk's own.
+    def __init__(self, network: Network, tokenizer: AnyTokenizer) -> None:
+        """Measures the sentences of no importance.
 
         Args:
-            trunk: The router's model.
+            network: The router's model.
             tokenizer: Its tokenizer.
         """
-        lower: Any = shared_copy(trunk).base_model
-        lower.layers = lower.layers[: max(1, len(lower.layers) // 3)]
-        lower.norm = torch.nn.Identity()
-        self._lower = lower
+        self._lower = network.lower()
         self._tokenizer = tokenizer
         # The first token draws attention from all others and says nothing: it is a token of no meaning, and left out.
-        known: Any = tokenizer
-        first = known.eos_token_id if known.bos_token_id is None else known.bos_token_id
+        first = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         self._first = int(first or 0)
         self._mean, self._spread = torch.zeros(()), torch.ones(())
         states = self._states(REFERENCE)
@@ -98,7 +92,7 @@ class Meaning:
             length = max(len(ids[place]) for place in places)
             padded = torch.tensor([ids[place] + [0] * (length - len(ids[place])) for place in places])
             mask = torch.tensor([[1] * len(ids[place]) + [0] * (length - len(ids[place])) for place in places])
-            states = self._lower(input_ids=padded, attention_mask=mask, use_cache=False).last_hidden_state.float()
+            states = self._lower(padded, mask).float()
             mask[:, 0] = 0
             pooled = (states * mask[..., None]).sum(1) / mask.sum(1).clamp_min(1)[:, None]
             for place, row in zip(places, pooled, strict=True):
