@@ -1,13 +1,14 @@
 """The figures as tables of plain texts: the command line prints them, and the page of HTML shows the same."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from octopus_graph.evaluation.metrics import share
 
 __all__ = ["Table", "tables", "task_tables", "times"]
 
 _NONE = "-"
-_WHOLE = ({"value", "low", "high"}, {"rows", "share"})  # what is one cell
 _Figures = Mapping[str, Any]
 
 
@@ -138,13 +139,41 @@ def _paths(figures: _Figures) -> Iterable[Table]:
 
 
 def _rewrite(figures: _Figures) -> Iterable[Table]:
-    flat = {source: _flat(found) for source, found in figures.items()}
-    head = list(dict.fromkeys(key for found in flat.values() for key in found))
-    yield Table(
-        "Rewrite",
-        ["source", *(key.replace("_", " ") for key in head)],
-        [[source, *(found.get(key, _NONE) for key in head)] for source, found in flat.items()],
-    )
+    rows = [
+        [
+            source,
+            f"{found['rows']:,}",
+            _interval(found["rewritten"]),
+            _number(found["length"], "{:.2f}"),
+            _number(found["similarity"], "{:.2f}"),
+            _number(found["answering"], "{:.1%}"),
+            _number(found["milliseconds"], "{:,.0f} ms"),
+        ]
+        for source, found in figures.items()
+    ]
+    head = ["source", "decisions", "rewritten", "length", "similarity", "answers itself", "took"]
+    yield Table("Rewrite", head, rows, ["Length and similarity are of a rewrite beside its request, in the mean."])
+
+    kinds = ("number", "quote", "name")
+    kept = {source: found["kept"] for source, found in figures.items() if found["kept"]}
+    if kept:
+        together = {kind: _together([found[kind] for found in kept.values() if kind in found]) for kind in kinds}
+        rows = [
+            [source, *(_of(found.get(kind)) for kind in kinds)] for source, found in ({"all": together} | kept).items()
+        ]
+        yield Table("Rewrite: literals of the request that survive", ["source", "numbers", "quoted", "names"], rows)
+    rows = [
+        [source, kind, f"{count:,}", _percent(rewritten), _number(numbers, "{:.1%}")]
+        for source, found in figures.items()
+        for kind, (count, rewritten, numbers) in found["kinds"].items()
+    ]
+    yield Table("Rewrite: by kind", ["source", "kind", "decisions", "rewritten", "numbers kept"], rows)
+
+
+def _together(slices: Sequence[_Figures]) -> _Figures | None:
+    rows = sum(found["rows"] for found in slices)
+    right = round(sum(found["rows"] * found["share"]["value"] for found in slices))
+    return {"rows": rows, "share": asdict(share([place < right for place in range(rows)]))} if rows else None
 
 
 def _calibration(figures: _Figures) -> Iterable[Table]:
@@ -244,31 +273,12 @@ def _speed(figures: _Figures) -> Iterable[Table]:
     yield Table("Speed of a decision", ["rows", *names.values()], [row])
 
 
-def _flat(found: _Figures, before: str = "") -> dict[str, str]:
-    """Writes figures of any shape: mappings in mappings become columns of their own."""
-    cells: dict[str, str] = {}
-    for key, value in found.items():
-        if isinstance(value, Mapping) and set(value) not in _WHOLE:  # pyright: ignore[reportUnknownArgumentType]
-            cells |= _flat(value, f"{before}{key} ")  # pyright: ignore[reportUnknownArgumentType]
-        else:
-            cells[before + key] = _cell(value)
-    return cells
+def _number(value: float | None, form: str) -> str:
+    return _NONE if value is None else form.format(value)
 
 
-def _cell(value: Any) -> str:
-    match value:
-        case None:
-            return _NONE
-        case {"value": _, "low": _, "high": _}:
-            return _interval(value)
-        case {"rows": count, "share": found}:
-            return f"{_interval(found)} of {count:,}"
-        case (int() as count, float() | int() as share, kept):  # of decisions: rewritten, and numbers kept
-            return f"{_percent(share)} of {count:,}, numbers {_NONE if kept is None else _percent(kept)}"
-        case float():
-            return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
-        case _:
-            return str(value)
+def _of(found: _Figures | None) -> str:
+    return f"{_interval(found['share'])} of {found['rows']:,}" if found else _NONE
 
 
 def _interval(found: _Figures | None) -> str:
@@ -281,8 +291,8 @@ def _fraction(found: _Figures) -> str:
     return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}%"
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}%"
 
 
 _TASKS: dict[str, Callable[[_Figures], Iterable[Table]]] = {

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from octopus_graph.errors import ConfigurationError
 from octopus_graph.evaluation.cases import Case, read_cases
 from octopus_graph.evaluation.contenders import Knn, SemanticRouter, Svm
+from octopus_graph.evaluation.metrics import part
 from octopus_graph.evaluation.report import write_report
 from octopus_graph.evaluation.samples import held_out_cases, own_cases, thinned
 from octopus_graph.evaluation.tables import tables
@@ -142,6 +144,20 @@ def test_a_neighbouring_domain_counts_in_a_share_of_its_own() -> None:
     assert "Routing: share right where a neighbouring domain counts too" in [table.title for table in tables(found)]
 
 
+def test_literals_that_survive_stand_by_source_and_together() -> None:
+    cases = [Case(request="whats the integral", expert="math", source=source) for source in ("one", "two", "none")]
+    found = evaluation(cases).run(["rewrite"])
+    for source, hits in (("one", [True] * 3), ("two", [False])):
+        found["rewrite"][source]["kept"] = {"number": asdict(part(hits))}
+    found["rewrite"]["none"]["kept"] = {}
+    survived = {table.title: table for table in tables(found)}["Rewrite: literals of the request that survive"]
+    assert [(row[0], row[1][:6], row[1][-1], row[2]) for row in survived.rows] == [
+        ("all", "75.0% ", "4", "-"),
+        ("one", "100.0%", "3", "-"),
+        ("two", "0.0% (", "1", "-"),
+    ]
+
+
 def test_the_bound_is_the_routers_own_and_not_fitted_on_the_cases() -> None:
     """Cases that are all wrong would raise a threshold fitted on them; the router's stays."""
     router = scripted_router({"a": Pick("math", confidence=0.8), "": Pick("math", confidence=0.4)})
@@ -251,4 +267,4 @@ def test_a_long_list_of_cases_is_thinned_out_evenly_and_says_so() -> None:
     assert thinned(cases, None) == (cases, {})
     found = evaluation(kept, left_out=left_out).run(["rewrite"])
     assert {source: figures["rows"] for source, figures in found["rewrite"].items()} == {"0": 75, "1": 75}
-    assert tables(found)[0].notes == ["Samples, taken evenly: 0 75 of 500, 1 75 of 500."]
+    assert tables(found)[0].notes[-1:] == ["Samples, taken evenly: 0 75 of 500, 1 75 of 500."]
