@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from octopus_graph.errors import ConfigurationError, OctopusError
 from octopus_graph_server import logs
+from octopus_graph_server.bounds import BoundedProtocol
 from octopus_graph_server.service import Service
 from octopus_graph_server.settings import ServerSettings
 
@@ -64,6 +65,7 @@ def serve(app: FastAPI, host: str, port: int) -> None:
         app,
         host=host,
         port=port,
+        http=BoundedProtocol,
         access_log=False,  # the app writes a line of its own for each request
         log_config=None,
         server_header=False,
