@@ -6,6 +6,7 @@
 import io
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,17 @@ def write_report(figures: Mapping[str, Any], folder: Path) -> Path:
 
 
 def _plots(figures: Mapping[str, Any]) -> dict[str, Markup]:
-    plots: dict[str, Markup] = {}
     contenders: Mapping[str, Any] = figures.get("routing", {}).get("contenders", {})
-    if contenders:
-        plots["reliability"] = _reliability(contenders)
-        plots["risk_coverage"] = _risk_coverage(contenders)
-        first = next(iter(contenders.values()))
-        for source, rates in first["sources"].items():
-            plots[f"confusion: {source}"] = _confusion(rates["confusion"], figures["experts"])
+    return _drawn(json.dumps([contenders, figures["experts"]])) if contenders else {}
+
+
+@lru_cache(maxsize=1)  # the page is written after each task, and takes seconds to draw
+def _drawn(routing: str) -> dict[str, Markup]:
+    contenders, experts = json.loads(routing)
+    plots = {"reliability": _reliability(contenders), "risk_coverage": _risk_coverage(contenders)}
+    first = next(iter(contenders.values()))
+    for source, rates in first["sources"].items():
+        plots[f"confusion: {source}"] = _confusion(rates["confusion"], experts)
     return plots
 
 
