@@ -5,7 +5,6 @@ request whose head is too large is answered with 400, and one whose head does no
 """
 
 import asyncio
-from typing import cast
 
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -69,8 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _begin(self) -> None:
         self._read = self._size = 0
         if self._waiting is None:
-            loop = cast(asyncio.AbstractEventLoop, self.loop)
-            self._waiting = loop.call_later(self.seconds, self._late)
+            self._waiting = self.loop.call_later(self.seconds, self._late)
 
     def _end(self) -> None:
         if self._waiting is not None:

@@ -14,6 +14,7 @@ import os
 import signal
 import threading
 from collections.abc import Generator
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,7 +25,6 @@ from typing_extensions import override
 
 from octopus_graph.errors import ConfigurationError, OctopusError
 from octopus_graph_server import logs
-from octopus_graph_server.bounds import BoundedProtocol
 from octopus_graph_server.service import Service
 from octopus_graph_server.settings import ServerSettings
 
@@ -65,7 +65,7 @@ def serve(app: FastAPI, host: str, port: int) -> None:
         app,
         host=host,
         port=port,
-        http=BoundedProtocol,
+        http=_protocol(),
         access_log=False,  # the app writes a line of its own for each request
         log_config=None,
         server_header=False,
@@ -77,6 +77,15 @@ def serve(app: FastAPI, host: str, port: int) -> None:
         _Server(config, service).run()
     except SystemExit:
         raise StartError(f"The server did not start on {host} port {port}: the log above says why.") from None
+
+
+def _protocol() -> Any:
+    """Returns the protocol with bounds; without httptools, as on Windows, uvicorn's other one has bounds of its own."""
+    if find_spec("httptools") is None:
+        return "h11"
+    from octopus_graph_server.bounds import BoundedProtocol
+
+    return BoundedProtocol
 
 
 class _Server(uvicorn.Server):
