@@ -10,6 +10,9 @@ for _ in $(seq 60); do
     .venv/bin/python -c "import sys, urllib.request as r; r.urlopen('http://127.0.0.1:$port/health/ready', timeout=2)" 2>/dev/null && break
     sleep 1
 done
-build/schemathesis/bin/schemathesis run "http://127.0.0.1:$port/openapi.json" --max-time "${SECONDS_MOST:-600}" \
-    --checks not_a_server_error,status_code_conformance,content_type_conformance,unsupported_method \
-    --continue-on-failure --request-timeout 10 --workers 2 --suppress-health-check all
+# One worker: with more, Python 3.11 now and then fails within Hypothesis ("AST constructor recursion depth mismatch").
+# Crons are left out: they are in the document because they answer 501.
+SCHEMATHESIS_HOOKS=.ci/fuzz_hooks.py build/schemathesis/bin/schemathesis run "http://127.0.0.1:$port/openapi.json" --max-time "${SECONDS_MOST:-600}" \
+    --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,unsupported_method \
+    --exclude-path-regex '/crons$' \
+    --continue-on-failure --request-timeout 10 --workers 1 --suppress-health-check all

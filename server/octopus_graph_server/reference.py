@@ -166,7 +166,9 @@ class _Page:
         inner = schema.get("additionalProperties")
         if kind == "object" and isinstance(inner, dict) and inner:
             return f"object of {self._kind(cast(dict[str, Any], inner))}"
-        return " or ".join(one for one in kind if one != "null") if isinstance(kind, list) else str(kind)
+        return (
+            " or ".join(one for one in cast(list[str], kind) if one != "null") if isinstance(kind, list) else str(kind)
+        )
 
 
 _REF = re.compile(r"#/components/schemas/(\w+)")
