@@ -21,7 +21,7 @@ from octopus_graph.router import OctopusRouter
 from octopus_graph.tokens import FunctionalTokens
 from octopus_graph.training.adapters import Material, train_router_adapter
 from octopus_graph.training.commands import shipped_lessons
-from octopus_graph.training.heldout import measure_routes
+from octopus_graph.training.heldout import measure_routes, scored_rows
 from octopus_graph.training.mixture import Rows
 from octopus_graph.training.recipe import read_plan
 
@@ -45,7 +45,7 @@ def sweep(
         router = OctopusRouter(
             HFEngine(weights.resolve(weights.EMBEDDED), tokens=tokens, adapter=folder), tokens, CHATML
         )
-        routes = measure_routes(router, lessons.unseen)
+        routes = measure_routes(router, scored_rows(router, lessons.unseen))
         cells = [routes["mmlu"].accuracy, routes["own_requests"].accuracy]
         for rows in lessons.validation.values():
             decisions = router.decide_many([row.request for row in rows])

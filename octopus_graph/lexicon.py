@@ -1,7 +1,7 @@
 """The lexicon: what the words of a request alone say of its expert, added to the logits of its first decision.
 
 A language model of this size reads what is meant and forgets which words it has met; a linear model over words and
-pieces of words is the other way round, and together they are wrong less often than either (docs/adr/0010). Its features
+pieces of words is the other way round, and together they are wrong less often than either (docs/adr/0011). Its features
 are hashed (Weinberger et al. 2009, arXiv 0902.2206), so a table of a fixed size is all there is to keep:
 
     lexicon.safetensors   table   (buckets, experts) int8, each expert's column in units of its scale

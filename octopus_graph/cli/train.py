@@ -131,6 +131,26 @@ def everything(
         run.finish(as_json=as_json)
 
 
+@app.command()
+def calibration(
+    data: _Data = None,
+    examples: _Examples = None,
+    router: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The router [default: the shipped one]", show_default=False),
+    ] = None,
+    work: Annotated[Path, typer.Option(metavar="FOLDER", help="Holds a copy meanwhile.")] = Path("build/calibration"),
+    as_json: options.Json = False,
+) -> None:
+    """Calibrates and measures a finished router again, on the rows that its training kept out.
+
+    Weights stay as they are; the folder is replaced when all of it is done.
+    """
+    run = _run(data, examples, None, router, as_json=as_json)
+    run.calibration(work)
+    run.finish(as_json=as_json)
+
+
 @contextmanager
 def _resumable() -> Generator[None]:
     """Has Ctrl-C say what it costs."""
@@ -161,6 +181,9 @@ class _Run:
 
     def edges(self, work: Path, experts: list[str] | None) -> None:
         self.commands.train_edges(self.lessons, self.plan, self.place, work, experts=experts, say=self.say)
+
+    def calibration(self, work: Path) -> None:
+        self.commands.calibrate_router(self.lessons, self.place, work, say=self.say)
 
     def finish(self, *, as_json: bool) -> None:
         if as_json:

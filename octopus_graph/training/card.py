@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from octopus_graph.lexicon import LEXICON
 from octopus_graph.router import CALIBRATION, RouterCard, read_calibration, read_card
 from octopus_graph.tokens import PAPER_EXPERTS
 from octopus_graph.training.disk import write_text
@@ -32,6 +33,7 @@ that the router's own check does not trust is not sent, and what that check cann
 _ROUTES = {
     "mmlu": "MMLU, question only",
     "own_requests": "own requests, all styles",
+    "first_hops": "multi-part requests, first hop",
 }
 _HOPS = {"first_hop": "first hop", "later_hop": "later hops", "end": "end", "path": "whole path"}
 _PATHS = {"with_edge_adapters": "with edge adapters", "router_alone": "the router in their place"}
@@ -131,6 +133,7 @@ def _counts(data: Mapping[str, Any]) -> str:
 def _kept_out(folder: Path) -> str:
     text = (
         "The other tenth, by a hash of its text, was kept out: one half of it to fit the temperature in `router.json`"
+        f" and how much `{LEXICON}` counts"
     )
     calibration = read_calibration(folder)
     if calibration is None:

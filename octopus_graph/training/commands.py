@@ -3,15 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from octopus_graph import weights
 from octopus_graph.engines.hf import HFEngine
 from octopus_graph.errors import TrainingError, UnknownExpertError
-from octopus_graph.risk import Calibration
-from octopus_graph.router import CALIBRATION, CARD, SHIPPED, OctopusRouter, RouterCard, read_calibration, read_card
+from octopus_graph.router import CARD, SHIPPED, OctopusRouter, RouterCard, read_card
 from octopus_graph.tokens import PAPER_EXPERTS, FunctionalTokens
 from octopus_graph.training.adapters import TRAINING, Material, train_edge_adapters, train_router_adapter
 from octopus_graph.training.card import FIGURES, write_card
@@ -27,12 +26,21 @@ from octopus_graph.training.data import (
     own_validation,
     questions,
 )
-from octopus_graph.training.disk import copy_folder, publish, restore, write_text
-from octopus_graph.training.heldout import calibrate, hop_outcomes, measure_hops, measure_routes, path_outcomes
+from octopus_graph.training.disk import copy_folder, publish, restore
+from octopus_graph.training.finish import finish_edges, finish_router, read_figures, write_json
 from octopus_graph.training.mixture import Rows, split
 from octopus_graph.training.recipe import Plan
 
-__all__ = ["Lessons", "own_lessons", "rows_of", "shipped_lessons", "train_all", "train_edges", "train_router"]
+__all__ = [
+    "Lessons",
+    "calibrate_router",
+    "own_lessons",
+    "rows_of",
+    "shipped_lessons",
+    "train_all",
+    "train_edges",
+    "train_router",
+]
 
 FEWEST_EXPERTS = 2
 
@@ -196,6 +204,47 @@ def train_all(
     say(f"The router is in {out.name}.")
 
 
+def calibrate_router(
+    lessons: Lessons,
+    router: Path = SHIPPED,
+    work: Path = Path("build/calibration"),
+    *,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Calibrates and measures a finished router again, as training does at its end: the adapters stay as they are.
+
+    Whole paths are measured where the router has edge adapters. What was in the folder stays until all of it is done.
+
+    Args:
+        lessons: Those the router learned: the lexicon learns them again, the rest uses the rows kept out of training.
+        router: The router folder.
+        work: Holds a copy meanwhile.
+        say: Hears what goes on, a line at a time.
+
+    Raises:
+        AdapterError: If the folder holds no router, or a broken one.
+        UnknownExpertError: If the router does not know an expert of the rows.
+        TrainingError: If something cannot be written.
+    """
+    _prepare(router, work)
+    _check_experts(read_card(router), lessons.experts)
+    fresh = work / "fresh"
+    copy_folder(router, fresh)
+    say("Scoring the rows kept out of training; two slow cores read some ten of them a second.")
+    finish_router(fresh, lessons.learn, lessons.unseen, say=say)
+    if any(fresh.glob("edges/*/adapter_config.json")):
+        finish_edges(fresh, lessons.unseen, say=say)
+    write_card(fresh)
+    publish(fresh, router)
+    say(f"The router in {router.name} is calibrated.")
+
+
+def _check_experts(card: RouterCard, experts: Sequence[str]) -> None:
+    for expert in experts:
+        if expert not in card.experts:
+            raise UnknownExpertError(expert, list(card.experts))
+
+
 def _prepare(out: Path, work: Path) -> None:
     if work.resolve().is_relative_to(out.resolve()):
         raise TrainingError("The work folder lies within the router's, which is replaced as a whole: choose another.")
@@ -211,21 +260,10 @@ def _make_router(
     fresh = finished.with_name("fresh")
     copy_folder(finished, fresh, without=TRAINING)
     card = RouterCard(base=base, format="chatml", experts=lessons.experts, temperature=1.0)
-    _write(fresh / CARD, card.model_dump())
-    temperature = calibrate(OctopusRouter.from_pretrained(fresh), lessons.unseen)
-    if temperature is None:
-        say("Too few rows are kept out of training to calibrate on: confidence is as it comes.")
-    else:
-        _write(fresh / CARD, card.model_copy(update={"temperature": round(temperature, 4)}).model_dump())
-    router = OctopusRouter.from_pretrained(fresh)
-    if outcomes := hop_outcomes(router, lessons.unseen):
-        _write(fresh / CALIBRATION, Calibration(hop=tuple(outcomes)).model_dump(mode="json"), indent=None)
-        say(f"max_error has {len(outcomes)} rows to go by: it can be kept from {1 / (len(outcomes) + 1):.1%} upwards.")
-    figures = {name: asdict(score) for name, score in measure_routes(router, lessons.unseen).items()}
+    write_json(fresh / CARD, card.model_dump())
     training = json.loads((finished / TRAINING).read_text(encoding="utf-8"))
-    _write(fresh / FIGURES, {"training": training, "data": _counted(lessons), "routes": figures})
-    for name, score in figures.items():
-        say(f"{name}: accuracy {score['accuracy']:.1%}, macro-F1 {score['macro_f1']:.1%} on {score['rows']} rows.")
+    write_json(fresh / FIGURES, {"training": training, "data": _counted(lessons)})
+    finish_router(fresh, lessons.learn, lessons.unseen, say=say)
     write_card(fresh)
     return fresh
 
@@ -241,9 +279,7 @@ def _make_edges(
 ) -> Path:
     """Returns the folder of the router with its edges, inside `work`."""
     card = read_card(router)
-    for expert in (*(experts or ()), *lessons.experts):
-        if expert not in card.experts:
-            raise UnknownExpertError(expert, list(card.experts))
+    _check_experts(card, (*(experts or ()), *lessons.experts))
     material = Material(card.base, FunctionalTokens(card.experts), lessons.learn, plan)
     # Adapters fit one router only: those of another do not count as finished.
     place = work / cast(HFEngine, OctopusRouter.from_pretrained(router).engine).trunk_revision
@@ -252,25 +288,10 @@ def _make_edges(
     copy_folder(router, fresh)
     for expert, finished in made.items():
         copy_folder(finished, fresh / "edges" / expert, without=TRAINING)
-    figures: dict[str, Any] = {}
-    if (fresh / FIGURES).exists():
-        figures = json.loads((fresh / FIGURES).read_text(encoding="utf-8"))
-    trained = OctopusRouter.from_pretrained(fresh)
+    figures = read_figures(fresh)
     others = {expert: run for expert, run in figures.get("edges", {}).items() if expert not in made}
-    figures["edges"] = {**others, **_runs(made)}
-    outcomes = tuple(path_outcomes(trained, lessons.unseen))
-    if outcomes and (calibration := read_calibration(fresh)):
-        whole = calibration.model_copy(update={"path": outcomes})
-        _write(fresh / CALIBRATION, whole.model_dump(mode="json"), indent=None)
-    if lessons.unseen.paths:
-        paths = {
-            "with_edge_adapters": measure_hops(trained, lessons.unseen.paths),
-            "router_alone": measure_hops(trained, lessons.unseen.paths, edges=False),
-        }
-        figures["paths"] = {"rows": len(lessons.unseen.paths), **paths}
-        for name, shares in paths.items():
-            say(f"{name}: " + ", ".join(f"{kind} {share:.1%}" for kind, share in shares.items()))
-    _write(fresh / FIGURES, figures)
+    write_json(fresh / FIGURES, {**figures, "edges": {**others, **_runs(made)}})
+    finish_edges(fresh, lessons.unseen, say=say)
     write_card(fresh)
     return fresh
 
@@ -291,7 +312,3 @@ def _counted(lessons: Lessons) -> dict[str, int | bool]:
         "unroutable": len(rows.unroutable),
         "paragraphs": len(rows.paragraphs),
     }
-
-
-def _write(path: Path, value: object, indent: int | None = 2) -> None:
-    write_text(path, json.dumps(value, indent=indent) + "\n")

@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import SGDClassifier
 from sklearn.preprocessing import normalize
 
+from octopus_graph.errors import TrainingError
 from octopus_graph.lexicon import BUCKETS, LEXICON, Lexicon, buckets_of
 from octopus_graph.training.disk import disk_errors
 from octopus_graph.training.mixture import Rows
@@ -23,6 +24,7 @@ __all__ = ["fit_trust", "learn_lexicon", "write_lexicon"]
 
 ALPHA = 2e-6  # of the L2 penalty; from 5e-7 to 1e-5 the held-out figures differ by less than a point (docs/log.md)
 UNTRIED = (0.0, -0.5)
+BOUNDS = ((-1.6, 1.6), (-8.0, 3.0), (-2.0, 0.0))  # of log temperature and trust: rows that are all right would run away
 
 
 def learn_lexicon(rows: Rows, experts: Sequence[str], *, seed: int) -> Lexicon:
@@ -30,14 +32,19 @@ def learn_lexicon(rows: Rows, experts: Sequence[str], *, seed: int) -> Lexicon:
 
     Args:
         rows: What to learn from: requests that stand alone, and questions with and without their choices.
-        experts: In token order; each must have a row.
+        experts: In token order.
         seed: Of the order in which rows are seen.
+
+    Raises:
+        TrainingError: If only one expert has rows.
     """
     pairs = [(row.request, row.expert) for row in rows.requests if not row.previous]
     for row in rows.questions:
         pairs.append((row.question, row.expert))
         if row.choices:
             pairs.append((f"{row.question}\n{row.choices}", row.expert))
+    if len({expert for _, expert in pairs}) < 2:
+        raise TrainingError("Words tell experts apart only where two of them have requests: add some of another.")
     found = [buckets_of(text)[0] for text, _ in pairs]
     ends = np.cumsum([0, *map(len, found)])
     flat = np.concatenate([np.asarray(each, dtype=np.int64) for each in found])
@@ -54,10 +61,12 @@ def learn_lexicon(rows: Rows, experts: Sequence[str], *, seed: int) -> Lexicon:
 
 
 def _each_expert(model: Any, experts: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Returns a row of weights for each expert; of two, scikit-learn keeps only the second's."""
-    weights, bias = model.coef_, model.intercept_
-    if experts == 2:
-        return np.concatenate([-weights, weights]), np.concatenate([-bias, bias])
+    """Returns a row of weights for each expert: of two, scikit-learn keeps the second's, and none of who has no row."""
+    found, intercept = model.coef_, model.intercept_
+    if len(model.classes_) == 2:
+        found, intercept = np.concatenate([-found, found]), np.concatenate([-intercept, intercept])
+    weights, bias = np.zeros((experts, BUCKETS)), np.full(experts, intercept.min())
+    weights[model.classes_], bias[model.classes_] = found, intercept
     return weights, bias
 
 
@@ -65,6 +74,8 @@ def fit_trust(
     lexicon: Lexicon, texts: Sequence[str], logits: Sequence[Sequence[float]], labels: Sequence[int]
 ) -> tuple[float, tuple[float, float]]:
     """Fits the temperature and the lexicon's weight together, for the least negative log-likelihood.
+
+    Few rows can say little: a prior of the weight of one row keeps what is found near to where it began.
 
     Args:
         lexicon: As it was learned.
@@ -78,15 +89,17 @@ def fit_trust(
     said = [lexicon.likely(text) for text in texts]
     likely = np.array([each for each, _ in said])
     words = np.log(np.array([count for _, count in said]) + 3.0)
+    start = np.array([0.0, *UNTRIED])
     scored, right = np.asarray(logits), (np.arange(len(labels)), np.asarray(labels))
 
     def loss(point: NDArray[np.float64]) -> float:
         weight = np.exp(point[1] + point[2] * words)[:, None]
         rows = (scored + weight * likely) / np.exp(point[0])
         rows = rows - rows.max(1, keepdims=True)
-        return float((np.log(np.exp(rows).sum(1)) - rows[right]).mean())
+        prior = 0.5 * np.square(point - start).sum() / len(labels)
+        return float((np.log(np.exp(rows).sum(1)) - rows[right]).mean() + prior)
 
-    best = cast(Any, minimize(loss, [0.2, *UNTRIED], method="Nelder-Mead", options={"maxiter": 600})).x
+    best = cast(Any, minimize(loss, start, method="Nelder-Mead", bounds=BOUNDS, options={"maxiter": 600})).x
     return float(np.exp(best[0])), (float(best[1]), float(best[2]))
 
 

@@ -1,5 +1,7 @@
 """The lexicon: features, scores, and files that are broken."""
 
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from octopus_graph.errors import AdapterError
+from octopus_graph.errors import AdapterError, TrainingError
 from octopus_graph.lexicon import BUCKETS, LEXICON, READ, Lexicon, buckets_of, read_lexicon
 from octopus_graph.training.data import Question, Request
 from octopus_graph.training.lexicon import fit_trust, learn_lexicon, write_lexicon
@@ -72,6 +74,14 @@ def test_of_two_experts_each_has_its_column() -> None:
     assert likely[0] > likely[1]
 
 
+def test_an_expert_without_a_row_is_the_least_likely_and_one_alone_is_refused() -> None:
+    two = Rows([row for row in ROWS.requests if row.expert != "law"], [], [])
+    likely, _ = learn_lexicon(two, EXPERTS, seed=1).likely("the treaty of an empire")
+    assert int(np.argmax(likely)) == 2
+    with pytest.raises(TrainingError, match="two of them"):
+        learn_lexicon(Rows(two.requests[:5], [], []), EXPERTS, seed=1)
+
+
 def test_trust_follows_what_the_engine_lacks(lexicon: Lexicon) -> None:
     texts = [f"the {word}, tell me" for words in WORDS.values() for word in words]
     labels = [place for place, words in enumerate(WORDS.values()) for _ in words]
@@ -79,7 +89,24 @@ def test_trust_follows_what_the_engine_lacks(lexicon: Lexicon) -> None:
     _, needed = fit_trust(lexicon, texts, [[0.0] * 3 for _ in texts], labels)
     _, harmful = fit_trust(lexicon, texts, [[9.0 * (place == label) for place in range(3)] for label in wrong], wrong)
     words = np.log(5 + 3)
-    assert np.exp(needed[0] + needed[1] * words) > 5 * np.exp(harmful[0] + harmful[1] * words)
+    assert np.exp(needed[0] + needed[1] * words) > 2 * np.exp(harmful[0] + harmful[1] * words)
+
+
+@pytest.mark.parametrize("truth", [0.5, 1.0, 2.5])
+def test_the_temperature_that_made_the_labels_is_found(lexicon: Lexicon, truth: float) -> None:
+    draw = random.Random(1)
+    logits = np.array([[draw.gauss(0, 3) for _ in range(3)] for _ in range(4000)])
+    shares = np.exp(logits / truth) / np.exp(logits / truth).sum(1, keepdims=True)
+    labels = [draw.choices(range(3), row)[0] for row in shares]
+    knows_nothing = replace(lexicon, scale=np.zeros(3, np.float32), bias=np.zeros(3, np.float32))
+    temperature, _ = fit_trust(knows_nothing, ["a"] * len(labels), logits.tolist(), labels)
+    assert temperature == pytest.approx(truth, rel=0.1)
+
+
+def test_rows_that_are_all_right_do_not_run_away(lexicon: Lexicon) -> None:
+    temperature, trust = fit_trust(lexicon, ["the integral"] * 30, [[9.0, 0.0, 0.0]] * 30, [0] * 30)
+    assert 0.2 <= temperature <= 1
+    assert np.isfinite(trust).all()
 
 
 def test_a_long_text_counts_less_where_trust_says_so(lexicon: Lexicon) -> None:

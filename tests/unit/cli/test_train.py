@@ -42,6 +42,10 @@ class Commands:
         self.calls.append((lessons, router, work, experts))
         say("Edges.")
 
+    def calibrate_router(self, lessons: Any, router: Path, work: Path, *, say: Any) -> None:
+        self.calls.append((lessons, router, work))
+        say("Calibrated.")
+
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
@@ -61,6 +65,17 @@ def test_the_router_is_trained_where_it_is_said(octopus: Any, commands: Commands
 
     assert (result.exit_code, result.stdout) == (0, "98% of [it] \ufffd is learnt.\n")
     assert commands.calls == [(data, Path("o"), Path("w"), "org/base", None)]
+
+
+def test_a_finished_router_is_calibrated_where_it_is(octopus: Any, commands: Commands, data: Path) -> None:
+    result = octopus("train", "calibration", "--data", data, "--router", "r", "--work", "w")
+
+    assert (result.exit_code, result.stdout) == (0, "Calibrated.\n")
+    assert octopus("train", "calibration", "--examples", "a.jsonl", "--router", "mine").exit_code == 0
+    assert commands.calls == [
+        (data, Path("r"), Path("w")),
+        ([Path("a.jsonl")], Path("mine"), Path("build/calibration")),
+    ]
 
 
 @pytest.mark.parametrize("command", ["router", "all"])

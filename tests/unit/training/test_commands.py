@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from octopus_graph.errors import TrainingError
-from octopus_graph.router import OctopusRouter
+from octopus_graph.errors import AdapterError, TrainingError, UnknownExpertError
+from octopus_graph.router import OctopusRouter, read_calibration
 from octopus_graph.tokens import FunctionalTokens
-from octopus_graph.training import adapters, commands, heldout
+from octopus_graph.training import adapters, commands, finish, heldout
 from octopus_graph.training.data import Multipart, PathHop, Request, held_out
 from octopus_graph.training.mixture import Rows, split
 from octopus_graph.training.recipe import Mixture, Plan, Recipe
@@ -87,6 +88,75 @@ def test_the_commands_train_calibrate_measure_and_publish(
     assert not list(out.rglob(".*"))
     assert not list(out.rglob("training.json"))
     assert "in `edges/` the edge adapters of 2 of its 2 experts" in (out / "README.md").read_text()
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_finished_router_is_calibrated_as_at_the_end_of_its_training(
+    llama: Path, tmp_path: Path, lessons: commands.Lessons
+) -> None:
+    out, work, said = tmp_path / "router", tmp_path / "calibration", list[str]()
+    commands.train_all(lessons, PLAN, out, tmp_path / "work", base=str(llama), say=silent)
+    trained = files(out)
+    (out / "calibration.json").unlink()
+    card = json.loads((out / "router.json").read_text())
+    (out / "router.json").write_text(json.dumps({**card, "temperature": 4.0}))
+    figures = json.loads((out / "figures.json").read_text())
+    (out / "figures.json").write_text(json.dumps({"training": figures["training"], "edges": figures["edges"]}))
+
+    commands.calibrate_router(lessons, out, work, say=said.append)
+
+    made = files(out)
+    assert {name for name, content in made.items() if content != trained.get(name)} <= {"figures.json", "README.md"}
+    assert set(made) == set(trained)
+    again = json.loads((out / "figures.json").read_text())
+    assert again == {name: value for name, value in figures.items() if name != "data"}
+    assert said[-1] == "The router in router is calibrated."
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_router_without_edges_has_no_whole_paths_to_measure(
+    llama: Path, tmp_path: Path, lessons: commands.Lessons
+) -> None:
+    out = tmp_path / "router"
+    commands.train_all(lessons, PLAN, out, tmp_path / "work", base=str(llama), say=silent)
+    shutil.rmtree(out / "edges")
+    kept = json.loads((out / "figures.json").read_text())
+    (out / "figures.json").write_text(json.dumps({name: kept[name] for name in ("training", "data")}))
+    commands.calibrate_router(lessons, out, tmp_path / "calibration", say=silent)
+    calibration = read_calibration(out)
+    assert calibration
+    assert calibration.hop
+    assert calibration.path == ()
+    assert set(json.loads((out / "figures.json").read_text())) == {"training", "data", "routes"}
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_calibration_that_is_stopped_leaves_the_router_as_it_was(
+    llama: Path, tmp_path: Path, lessons: commands.Lessons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "router"
+    commands.train_all(lessons, PLAN, out, tmp_path / "work", base=str(llama), say=silent)
+    before = files(out)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(finish, "walk_paths", killed)
+    with pytest.raises(KeyboardInterrupt):
+        commands.calibrate_router(lessons, out, tmp_path / "calibration", say=silent)
+    assert files(out) == before
+
+
+def test_rows_of_other_experts_calibrate_nothing(
+    router_folder: Path, tmp_path: Path, lessons: commands.Lessons
+) -> None:
+    before = files(router_folder)
+    strangers = replace(lessons, experts=("math", "nobody"))
+    with pytest.raises(UnknownExpertError, match="nobody"):
+        commands.calibrate_router(strangers, router_folder, tmp_path / "calibration", say=silent)
+    with pytest.raises(AdapterError, match=r"router\.json is broken"):
+        commands.calibrate_router(lessons, tmp_path / "nowhere", tmp_path / "calibration", say=silent)
+    assert files(router_folder) == before
 
 
 @pytest.mark.usefixtures("at_once")
@@ -205,6 +275,6 @@ def test_paths_are_measured_on_single_requests_where_there_are_no_others(
 ) -> None:
     router = OctopusRouter.from_pretrained(router_folder)
     alone = replace(lessons.unseen, paths=[])
-    outcomes = heldout.path_outcomes(router, alone)
-    assert len(outcomes) == len(heldout.hop_outcomes(router, alone))
+    outcomes = heldout.path_outcomes(router, alone, [])
+    assert len(outcomes) == len(heldout.hop_outcomes(router, heldout.scored_rows(router, alone)))
     assert all(sure == int(sure * 1e4 + 0.5) / 1e4 < 1 for sure, _ in outcomes)
