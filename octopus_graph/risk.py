@@ -4,6 +4,9 @@ The bound is conformal risk control (Angelopoulos et al. 2022, arXiv 2208.02814)
 smallest threshold is taken whose share of requests that are both accepted and wrong, corrected for the sample's size,
 stays below the bound. It then holds on average for requests of the same kind, not for each kind by itself. What a
 fallback answers in the router's place is not counted.
+
+Who else it may be is a conformal set (Sadinle et al. 2019, arXiv 1609.00451): all experts at least as likely as the
+right one was on all but the stated share of those requests.
 """
 
 import functools
@@ -17,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from octopus_graph.errors import ConfigurationError
 
-__all__ = ["Bound", "Calibration", "bound_risk"]
+__all__ = ["Bound", "Calibration", "bound_risk", "least_share"]
 
 logger = logging.getLogger(__name__)
 
@@ -66,12 +69,31 @@ def bound_risk(confidence: Sequence[float], right: Sequence[bool], risk: float) 
     return Bound(risk, best, covered / total if total else 0.0, best_wrong / total if total else 0.0)
 
 
+def least_share(truth: Sequence[float], error: float) -> float:
+    """Finds the probability from which an expert belongs in the set that holds the right one but for a stated error.
+
+    Args:
+        truth: The right expert's probability on each row.
+        error: The share of requests whose set may miss it, between 0 and 1.
+
+    Returns:
+        The probability; 0 where the rows are too few for such an error: then every expert is in the set.
+
+    Example:
+        >>> least_share([0.9, 0.8, 0.2, 0.7] * 5, 0.25)
+        0.2
+    """
+    missed = math.floor(error * (len(truth) + 1) + 1e-9)
+    return sorted(truth)[missed - 1] if missed else 0.0
+
+
 class Calibration(BaseModel):
     """`calibration.json` of a router: what it decided on requests kept out of training and of the temperature's fit.
 
     Attributes:
         hop: Confidence of the first decision, and whether it was right.
         path: Confidence of the first decision, and whether the whole path after it was right.
+        truth: The right expert's probability in each first decision, in the order of `hop`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -79,6 +101,7 @@ class Calibration(BaseModel):
     version: Literal[1] = 1
     hop: tuple[tuple[float, bool], ...] = Field(min_length=1)
     path: tuple[tuple[float, bool], ...] = ()
+    truth: tuple[float, ...] = ()
 
     def bound(self, risk: float, *, whole_path: bool = False) -> Bound:
         """Finds the threshold on the first decision that keeps the share of wrong answers.
@@ -104,6 +127,19 @@ class Calibration(BaseModel):
                 " every request."
             )
         return found
+
+    def least_share(self, error: float) -> float:
+        """Finds the probability from which an expert belongs in the set; see the function of this name.
+
+        Raises:
+            ConfigurationError: If the calibration was made before there were sets.
+        """
+        if not self.truth:
+            raise ConfigurationError(
+                "The router's calibration does not hold how likely the right experts were, so it bounds no set of"
+                " experts: calibrate the router again with octopus-graph train calibration."
+            )
+        return least_share(self.truth, error)
 
 
 @functools.cache

@@ -226,6 +226,27 @@ class OctopusRouter:
             )
         return self.calibration.bound(max_error, whole_path=whole_path).min_confidence
 
+    def likely_set(self, decision: RouterDecision, max_error: float) -> tuple[str, ...]:
+        """Returns the experts among which the right one is, but for a stated share of requests (a conformal set).
+
+        That holds on average for requests of the kind the router was calibrated on, and among fewer candidates for
+        those whose right expert is a candidate. The surer the router, the smaller the set; the chosen expert is in it.
+
+        Args:
+            decision: A first decision.
+            max_error: The share of requests whose set may miss the right expert, such as 0.05.
+
+        Raises:
+            ConfigurationError: If the router carries no calibration, or one that holds too little.
+        """
+        if self.calibration is None:
+            raise ConfigurationError(
+                f"This router carries no {CALIBRATION}, so max_error means nothing to it: train the router with"
+                " octopus-graph train."
+            )
+        least = self.calibration.least_share(max_error)
+        return tuple(name for place, (name, share) in enumerate(decision.ranked) if share >= least or place == 0)
+
     def decide(
         self,
         query: str,

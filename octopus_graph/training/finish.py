@@ -17,6 +17,7 @@ from octopus_graph.training.heldout import (
     measure_hops,
     measure_routes,
     path_outcomes,
+    right_shares,
     scored_rows,
     walk_paths,
 )
@@ -51,7 +52,8 @@ def finish_router(folder: Path, learn: Rows, unseen: Rows, *, say: Callable[[str
     write_json(folder / CARD, card.model_dump())
     (folder / CALIBRATION).unlink(missing_ok=True)
     if outcomes := hop_outcomes(router, scored):
-        write_json(folder / CALIBRATION, Calibration(hop=tuple(outcomes)).model_dump(mode="json"), indent=None)
+        calibration = Calibration(hop=tuple(outcomes), truth=tuple(right_shares(router, scored)))
+        write_json(folder / CALIBRATION, calibration.model_dump(mode="json"), indent=None)
         say(f"max_error has {len(outcomes)} rows to go by: it can be kept from {1 / (len(outcomes) + 1):.1%} upwards.")
     routes = {name: asdict(score) for name, score in measure_routes(router, scored).items()}
     write_json(folder / FIGURES, {**read_figures(folder), "routes": routes})

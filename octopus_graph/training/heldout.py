@@ -27,6 +27,7 @@ __all__ = [
     "measure_hops",
     "measure_routes",
     "path_outcomes",
+    "right_shares",
     "scored_rows",
     "temperature_half",
     "walk_paths",
@@ -132,6 +133,12 @@ def hop_outcomes(router: OctopusRouter, scored: Sequence[Scored]) -> list[tuple[
     """Returns confidence and rightness of first hops, on the half of the rows that no temperature saw."""
     half = [(row, _decided(router, row)) for row in scored if not temperature_half(row.text)]
     return [(_down(decision.confidence), decision.expert == row.expert) for row, decision in half]
+
+
+def right_shares(router: OctopusRouter, scored: Sequence[Scored]) -> list[float]:
+    """Returns how likely the right expert was on each of these rows, in their order."""
+    half = [(row, _decided(router, row)) for row in scored if not temperature_half(row.text)]
+    return [_down(dict(decision.ranked)[row.expert]) for row, decision in half]
 
 
 def _decided(router: OctopusRouter, row: Scored) -> RouterDecision:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import accumulate
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -58,7 +57,7 @@ class RouteRequest(BaseModel):
         default=None,
         gt=0,
         lt=1,
-        description="The share of all requests that may go to a wrong expert: gives `accepted` and `set`",
+        description="The share of all requests that may go to a wrong expert: gives `bound` and `set`",
     )
 
 
@@ -83,15 +82,14 @@ class Acceptance(BaseModel):
 
 
 class LikelySet(BaseModel):
-    """The likeliest experts that together have the probability 1 - max_error.
+    """The experts among which the right one is, but for the share max_error of requests.
 
-    As good as the probabilities: with a well calibrated router the right expert is among them that often. It is no
-    conformal set: the router's calibration holds how sure and how right it was, not what the right expert's
-    probability was, and so bounds no set.
+    A conformal set: it holds on average for requests of the same kind as the router was calibrated on, and among fewer
+    candidates for those whose right expert is a candidate. The surer the router, the fewer experts.
     """
 
-    experts: list[str] = Field(description="The likeliest first")
-    probability: float = Field(description="Of all of them together")
+    experts: list[str] = Field(description="The likeliest first; never empty")
+    probability: float = Field(description="Of all of them together, by the router's own reckoning")
 
 
 class RouteDecision(BaseModel):
@@ -121,7 +119,10 @@ class RouteDecision(BaseModel):
     probabilities: list[Likely] = Field(description="Of the candidates, the likeliest first")
     rewrite: str | None = Field(description="The request rewritten for the expert; null where it goes as it is")
     bound: Acceptance | None = Field(default=None, description="With max_error: whether that is sure enough")
-    set: LikelySet | None = Field(default=None, description="With max_error: who else it may be")
+    set: LikelySet | None = Field(
+        default=None,
+        description="With max_error: who else it may be; null for a router calibrated before there were sets",
+    )
     decide_ms: float = Field(description="Of a batch its time divided by its size")
     rewrite_ms: float = Field(description="How long the rewrite took")
 
@@ -151,7 +152,7 @@ def routes(service: Service) -> APIRouter:
             logs.note(expert=made[0].expert)
         fallback = service.built.spec.fallback if service.built else None
         return RouteResponse(
-            decisions=[_written(decision, body, least, fallback) for decision in made], revision=router.revision
+            decisions=[_written(router, decision, body, least, fallback) for decision in made], revision=router.revision
         )
 
     return api
@@ -188,7 +189,9 @@ def _decide(
     return [router.decide(requests[0], candidates, previous=[turn], rewrite=body.rewrite)]
 
 
-def _written(decision: RouterDecision, body: RouteRequest, least: float | None, fallback: str | None) -> RouteDecision:
+def _written(
+    router: OctopusRouter, decision: RouterDecision, body: RouteRequest, least: float | None, fallback: str | None
+) -> RouteDecision:
     ranked = [Likely(expert=name, probability=probability) for name, probability in decision.ranked]
     bounded: dict[str, Any] = {}
     if body.max_error is not None and least is not None:
@@ -197,7 +200,10 @@ def _written(decision: RouterDecision, body: RouteRequest, least: float | None, 
         bounded["bound"] = Acceptance(
             max_error=body.max_error, min_confidence=finite, accepted=accepted, fallback=None if accepted else fallback
         )
-        bounded["set"] = _likeliest(ranked, 1 - body.max_error)
+        if router.calibration and router.calibration.truth:  # not those of before there were sets
+            among = router.likely_set(decision, body.max_error)
+            together = sum(one.probability for one in ranked if one.expert in among)
+            bounded["set"] = LikelySet(experts=list(among), probability=min(1.0, together))
     return RouteDecision(
         expert=str(decision.expert),
         token=decision.token,
@@ -208,9 +214,3 @@ def _written(decision: RouterDecision, body: RouteRequest, least: float | None, 
         rewrite_ms=round(decision.rewrite_ms, 3),
         **bounded,
     )
-
-
-def _likeliest(ranked: Sequence[Likely], share: float) -> LikelySet:
-    sums = list(accumulate(one.probability for one in ranked))
-    size = next((place + 1 for place, total in enumerate(sums) if total >= share), len(ranked))
-    return LikelySet(experts=[one.expert for one in ranked[:size]], probability=min(1.0, sums[size - 1]))

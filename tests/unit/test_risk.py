@@ -1,6 +1,7 @@
 """A bound on wrong answers is kept, on the rows it was found on and on new ones of the same kind."""
 
 import math
+import random
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from octopus_graph.errors import ConfigurationError
-from octopus_graph.risk import Calibration, bound_risk
+from octopus_graph.risk import Calibration, bound_risk, least_share
 
 
 @example([(0.0, index >= 13) for index in range(23)], 0.75)  # 13/23*23 is not 13 in floating point
@@ -67,3 +68,27 @@ def test_a_bound_no_threshold_can_keep_is_said_once(caplog: pytest.LogCaptureFix
     (said,) = [record.message for record in caplog.records]
     assert said.startswith("No confidence keeps wrong answers under 1.23% by the 9 requests")
     assert "which could show 10.00% at best" in said
+
+
+def test_a_set_misses_the_right_expert_no_more_often_than_was_stated() -> None:
+    draw = random.Random(3)
+    missed = 0
+    for _ in range(400):
+        rows = [draw.betavariate(2, 1) for _ in range(100)]
+        missed += rows[-1] < least_share(rows[:-1], 0.1)
+    assert 0.05 < missed / 400 < 0.13  # 0.1 of requests to come, on average over calibrations
+
+
+@given(st.lists(st.floats(0, 1), max_size=60), st.floats(0.01, 0.99))
+def test_of_the_rows_themselves_at_most_that_share_is_below(truth: list[float], error: float) -> None:
+    least = least_share(truth, error)
+    assert sum(share < least for share in truth) <= error * (len(truth) + 1)
+
+
+def test_too_few_rows_leave_every_expert_in_the_set() -> None:
+    assert least_share([0.9] * 9, 0.05) == 0
+
+
+def test_a_calibration_of_before_there_were_sets_says_what_to_do() -> None:
+    with pytest.raises(ConfigurationError, match="train calibration"):
+        Calibration(hop=((0.9, True),)).least_share(0.05)

@@ -26,7 +26,9 @@ def calibrated() -> Generator[httpx.Client]:
     """A server whose router was right whenever it was surer than 0.5."""
     talking = Talking()
     rows = [(0.9, True)] * 80 + [(0.4, False)] * 20
-    talking.router.calibration = Calibration(hop=tuple(rows))
+    talking.router.calibration = Calibration(
+        hop=tuple(rows), truth=tuple(sure if right else 0.02 for sure, right in rows)
+    )
     app = create_app(talking.graph, router=talking.router, experts=talking.experts)
     with serving(app) as url, httpx.Client(base_url=url) as client:
         yield client
