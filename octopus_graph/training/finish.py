@@ -56,7 +56,8 @@ def finish_router(folder: Path, learn: Rows, unseen: Rows, *, say: Callable[[str
         write_json(folder / CALIBRATION, calibration.model_dump(mode="json"), indent=None)
         say(f"max_error has {len(outcomes)} rows to go by: it can be kept from {1 / (len(outcomes) + 1):.1%} upwards.")
     routes = {name: asdict(score) for name, score in measure_routes(router, scored).items()}
-    write_json(folder / FIGURES, {**read_figures(folder), "routes": routes})
+    older = {name: value for name, value in read_figures(folder).items() if name != "paths"}
+    write_json(folder / FIGURES, {**older, "routes": routes})
     for name, score in routes.items():
         say(
             f"{name}: accuracy {score['accuracy']:.1%}, macro-F1 {score['macro_f1']:.1%}, calibration error"
