@@ -9,6 +9,8 @@ are hashed (Weinberger et al. 2009, arXiv 0902.2206), so a table of a fixed size
                           rarity  (buckets,) float16, the inverse document frequency of what falls into a bucket
                           trust   (2,) float32: the scores count exp(trust[0] + trust[1] * log(words + 3))
 """
+# pyright: reportUnknownVariableType=false
+# safetensors ships partial types.
 
 import hashlib
 import math

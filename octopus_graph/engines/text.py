@@ -3,7 +3,7 @@
 # transformers ships partial types.
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from tokenizers import AddedToken
 
@@ -23,7 +23,8 @@ def add_tokens(tokenizer: AnyTokenizer, tokens: Iterable[str]) -> int:
     """Adds functional tokens a tokenizer does not hold yet, and returns how many."""
     known = tokenizer.get_vocab()
     new = [AddedToken(token, special=True, normalized=False) for token in tokens if token not in known]
-    return tokenizer.add_tokens(new, special_tokens=True) if new else 0
+    adder: Any = tokenizer  # transformers' own types name the same class by another path
+    return adder.add_tokens(new, special_tokens=True) if new else 0
 
 
 def encode_segment(tokenizer: AnyTokenizer, segment: Segment) -> list[int]:

@@ -52,7 +52,8 @@ def learn_lexicon(rows: Rows, experts: Sequence[str], *, seed: int) -> Lexicon:
     often = np.bincount(flat, minlength=BUCKETS)
     rarity = (np.log((1 + len(pairs)) / (1 + often)) + 1).astype(np.float16)
     features = normalize(seen.multiply(rarity.astype(np.float32)).tocsr())
-    model = SGDClassifier(loss="log_loss", alpha=ALPHA, max_iter=12, tol=None, average=True, random_state=seed)
+    never: Any = None  # stops before all rounds are done
+    model = SGDClassifier(loss="log_loss", alpha=ALPHA, max_iter=12, tol=never, average=True, random_state=seed)
     model.fit(features, np.array([experts.index(expert) for _, expert in pairs]))
     weights, bias = _each_expert(model, len(experts))
     scale = np.maximum(np.abs(weights).max(1) / 127, 1e-12).astype(np.float32)

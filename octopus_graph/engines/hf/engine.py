@@ -213,7 +213,8 @@ class HFEngine:
         for first in range(0, len(by_length), BATCH):
             places = by_length[first : first + BATCH]
             prefix, start = self._prefix(prompts[places[0]], None)
-            kv = [tuple(each.expand(len(places), -1, -1, -1) for each in pair) for pair in prefix]
+            rows = len(places)
+            kv = [(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)) for keys, values in prefix]
             rest = [ids[place][start:] for place in places]
             length = max(len(row) for row in rest)
             padded = [row + [0] * (length - len(row)) for row in rest]

@@ -3,6 +3,8 @@
 `LlamaConfig` and `LoraConfig` say which models `llama` and `lora` know. They hold every key such a file may have with
 the values that are understood: whatever else stands there fails the check, and transformers and peft do the work.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# safetensors ships no types.
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path

@@ -8,6 +8,7 @@ changes with training.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -68,7 +69,8 @@ class Meaning:
         self._lower = network.lower()
         self._tokenizer = tokenizer
         # The first token draws attention from all others and says nothing: it is a token of no meaning, and left out.
-        first = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        known: Any = tokenizer
+        first = known.eos_token_id if known.bos_token_id is None else known.bos_token_id
         self._first = int(first or 0)
         self._mean, self._spread = torch.zeros(()), torch.ones(())
         states = self._states(REFERENCE)

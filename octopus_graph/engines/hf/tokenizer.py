@@ -1,4 +1,6 @@
 """The tokenizer of a model folder, without transformers where `tokenizer.json` says it all."""
+# pyright: reportUnknownMemberType=false
+# tokenizers ships partial types.
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,4 +82,5 @@ class PlainTokenizer:
 
     def add_tokens(self, tokens: Sequence[AddedToken], *, special_tokens: bool) -> int:
         """Adds tokens at the end of the vocabulary, and returns how many."""
-        return self._backend.add_special_tokens(tokens) if special_tokens else self._backend.add_tokens(tokens)
+        new = list(tokens)
+        return self._backend.add_special_tokens(new) if special_tokens else self._backend.add_tokens(new)

@@ -81,8 +81,8 @@ class Trees:
             tree = self._edge_tree(edge)
             outputs = tree(**inputs, adapter_names=names, logits_to_keep=1, output_hidden_states=True)
             states = outputs.hidden_states[-1]
-        kept: Any = [(layer.keys, layer.values) for layer in cache.layers]
-        return states, kept
+        layers: Any = cache.layers
+        return states, [(layer.keys, layer.values) for layer in layers]
 
     def lower(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
         """See `Network.lower`."""

@@ -113,8 +113,9 @@ WORD = "xylophone"
 
 def dumped(url: str) -> list[bytes]:
     """Gives every key and all that lies under it, whatever its type."""
-    found: list[bytes] = []
-    with redis.Redis.from_url(url) as client:
+    found: list[Any] = []
+    with redis.Redis.from_url(url) as connected:
+        client: Any = connected
         for key in client.scan_iter(count=1000):
             found.append(key)
             match client.type(key):
