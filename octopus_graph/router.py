@@ -229,8 +229,9 @@ class OctopusRouter:
     def likely_set(self, decision: RouterDecision, max_error: float) -> tuple[str, ...]:
         """Returns the experts among which the right one is, but for a stated share of requests (a conformal set).
 
-        That holds on average for requests of the kind the router was calibrated on, and among fewer candidates for
-        those whose right expert is a candidate. The surer the router, the smaller the set; the chosen expert is in it.
+        That holds on average for requests of the kind the router was calibrated on, which stand alone. Among fewer
+        candidates at most that share of all such requests has its right expert among them and not in the set. The surer
+        the router, the smaller the set; the chosen expert is in it.
 
         Args:
             decision: A first decision.

@@ -84,8 +84,9 @@ class Acceptance(BaseModel):
 class LikelySet(BaseModel):
     """The experts among which the right one is, but for the share max_error of requests.
 
-    A conformal set: it holds on average for requests of the same kind as the router was calibrated on, and among fewer
-    candidates for those whose right expert is a candidate. The surer the router, the fewer experts.
+    A conformal set: it holds on average for requests of the same kind as the router was calibrated on, which stand
+    alone; a request with `previous` is of another kind. Among fewer candidates at most that share of all such requests
+    has its right expert among them and not in the set. The surer the router, the fewer experts.
     """
 
     experts: list[str] = Field(description="The likeliest first; never empty")
