@@ -24,7 +24,7 @@ def main() -> None:
     )  # open_saver() of octopus_graph.persistence outlives the process
     thread: RunnableConfig = {"configurable": {"thread_id": "1"}}
 
-    state = graph.invoke({"messages": [HumanMessage("it broke again")]}, thread)
+    state = graph.invoke({"messages": [HumanMessage("it does not work any more")]}, thread)
     (asked,) = state["__interrupt__"]
     print(f"the graph asks: {asked.value['question']}")
 
