@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -35,6 +36,9 @@ __all__ = [
     "with_functional_tokens",
     "with_merged_adapter",
 ]
+
+BROKEN = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
+"""What transformers and peft raise on files that are missing, cut off or of another model."""
 
 
 def load_base(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -85,7 +89,7 @@ def llama_of(folder: Path, weights: Mapping[str, torch.Tensor]) -> PreTrainedMod
 def _loads(folder: Path) -> Generator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except BROKEN as error:
         reason = str(error).splitlines()[0] if str(error) else error.__class__.__name__
         raise WeightsError(
             f"{folder.name}: not a causal language model that transformers can load ({reason})."
@@ -137,8 +141,9 @@ def load_edge(trunk: PreTrainedModel, edges: PeftModel | None, name: str, folder
     if edges is None:
         return _adapted(shared_copy(trunk), folder, name).eval()
     try:
-        edges.load_adapter(str(folder), adapter_name=name)
-    except (ValueError, KeyError, RuntimeError, OSError) as error:
+        # In the type of the first: a router in bf16 must not have some of its edges in fp32.
+        edges.load_adapter(str(folder), adapter_name=name, autocast_adapter_dtype=False)
+    except BROKEN as error:
         raise _misfit(folder, error) from error
     return edges.eval()
 
@@ -149,7 +154,7 @@ def _adapted(model: PreTrainedModel, folder: Path, name: str) -> PeftModel:
             # peft reads an attribute that transformers has renamed.
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
             return PeftModel.from_pretrained(model, str(folder), adapter_name=name, autocast_adapter_dtype=False)
-    except (ValueError, KeyError, RuntimeError, OSError) as error:
+    except BROKEN as error:
         raise _misfit(folder, error) from error
 
 
