@@ -18,6 +18,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def buckets_of(text: str) -> tuple[list[int], int]:
         edged = f"<{word}>"
         for size in _PIECES:
             found.update(edged[at : at + size] for at in range(len(edged) - size + 1))
-    return sorted({zlib.crc32(each.encode()) % BUCKETS for each in found}), len(words)
+    return sorted({zlib.crc32(each.encode(errors="replace")) % BUCKETS for each in found}), len(words)
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ class Lexicon:
     rarity: NDArray[np.float16]
     trust: tuple[float, float]
 
-    @property
+    @cached_property
     def revision(self) -> str:
-        """Names the contents."""
+        """Names the contents; reckoned once, as every key of a cache asks for it."""
         digest = hashlib.sha256(repr(self.trust).encode())
         for each in (self.table, self.scale, self.bias, self.rarity):
             digest.update(each.tobytes())

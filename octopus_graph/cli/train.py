@@ -144,7 +144,7 @@ def calibration(
 ) -> None:
     """Calibrates and measures a finished router again, on the rows that its training kept out.
 
-    Weights stay as they are; the folder is replaced when all of it is done.
+    The adapters stay as they are, the lexicon is learned anew; the folder is replaced when all of it is done.
     """
     run = _run(data, examples, None, router, as_json=as_json)
     run.calibration(work)

@@ -50,6 +50,10 @@ def test_capitals_and_marks_change_nothing() -> None:
     assert buckets_of("Can my LANDLORD do that?!") == buckets_of("can my landlord do that")
 
 
+def test_a_lone_surrogate_is_a_character_like_any() -> None:
+    assert buckets_of("a\ud800b")[0]
+
+
 def test_of_a_long_text_the_beginning_and_the_end_count() -> None:
     middle = buckets_of("start " + "word " * READ + "unheard " + "word " * READ + " end")[0]
     assert middle == buckets_of("start " + "word " * READ + " end")[0]
